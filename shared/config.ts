@@ -1,0 +1,133 @@
+/**
+ * All configuration: environment variables, read once, validated, typed (design §7).
+ * Nothing else in the project reads `process.env`.
+ * Secrets are marked, so that `describeConfig` can hide them.
+ */
+import { readFileSync } from 'node:fs';
+import { availableParallelism, homedir, hostname } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { FerryError } from './errors.js';
+import { PoolName } from './schemas/common.js';
+import { MiB } from './units.js';
+
+const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+const colonList = z.string().transform((text) => text.split(':').filter((part) => part !== ''));
+
+const Environment = z.object({
+  FERRY_API_HOST: z.string().min(1).default('127.0.0.1'),
+  FERRY_API_PORT: integer(0, 65535).default(8080),
+  FERRY_API_TOKEN: z.string().min(8, 'must have at least 8 characters').optional(),
+  FERRY_API_TOKEN_FILE: z.string().optional(),
+  FERRY_REDIS_URL: z
+    .string()
+    .regex(/^(redis|rediss):\/\/|^unix:\/\/\//, 'must be redis://…, rediss://… or unix:///path')
+    .optional(),
+  FERRY_DATA_DIR: z.string().startsWith('/', 'must be an absolute path').optional(),
+  FERRY_STORAGE_ROOTS: colonList
+    .pipe(z.array(z.string().startsWith('/', 'every root must be an absolute path')))
+    .default([]),
+  FERRY_POOLS: z
+    .string()
+    .transform((text) => text.split(/[,:]/).filter((part) => part !== ''))
+    .pipe(z.array(PoolName).min(1))
+    .default(['default']),
+  FERRY_NODE_NAME: z.string().min(1).max(255).optional(),
+  // More threads than cores: they wait for disks, they do not compute. Each costs about 10 MiB of memory.
+  FERRY_THREADS: integer(1, 512).default(Math.max(4, Math.min(64, availableParallelism() * 4))),
+  FERRY_CONCURRENCY: integer(1, 1024).default(4),
+  // Bytes of transfer buffers over all jobs of a node; each step in flight holds one buffer.
+  FERRY_BUFFER_BYTES: integer(4 * MiB, 64 * 1024 * MiB).default(64 * MiB),
+  FERRY_JOB_ATTEMPTS: integer(1, 100).default(3),
+  FERRY_RETRY_DELAY_MS: integer(0, 3_600_000).default(1000),
+  // How often a running job is made durable. Shorter loses less to a crash and costs a flush each time.
+  FERRY_FLUSH_INTERVAL_MS: integer(100, 3_600_000).default(10_000),
+  FERRY_KEEP_JOBS_SECONDS: integer(0, 10 * 365 * 86_400).default(7 * 86_400),
+  FERRY_KEEP_JOBS_COUNT: integer(0, 10_000_000).default(10_000),
+  FERRY_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+});
+
+export interface Config {
+  readonly api: { readonly host: string; readonly port: number; readonly token: string | null };
+  /** null: the embedded queue server in `dataDir`. */
+  readonly redisUrl: string | null;
+  readonly dataDir: string;
+  readonly storageRoots: readonly string[];
+  readonly pools: readonly string[];
+  readonly nodeName: string;
+  readonly threads: number;
+  /** Jobs that run at once on this node. */
+  readonly concurrency: number;
+  readonly bufferBytes: number;
+  readonly jobAttempts: number;
+  readonly retryDelayMs: number;
+  readonly flushIntervalMs: number;
+  readonly keepJobs: { readonly seconds: number; readonly count: number };
+  readonly logLevel: string;
+}
+
+export type Env = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Reads and checks the environment. Blocks for one small file when FERRY_API_TOKEN_FILE is set.
+ * @throws FerryError CONFIG_INVALID  the message names every variable that is wrong, and what was expected
+ */
+export function readConfig(env: Env = process.env): Config {
+  // An empty variable is an unset one: that is what `FERRY_X= ferry serve` means to people.
+  const set = Object.fromEntries(
+    Object.entries(env).filter(([key, value]) => key.startsWith('FERRY_') && value !== ''),
+  );
+  const parsed = Environment.safeParse(set);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => `${issue.path[0]?.toString()}: ${issue.message}`);
+    throw new FerryError('CONFIG_INVALID', problems.join('; '));
+  }
+  const e = parsed.data;
+  const token = e.FERRY_API_TOKEN ?? (e.FERRY_API_TOKEN_FILE === undefined ? null : readToken(e.FERRY_API_TOKEN_FILE));
+  if (token === null && !isLoopback(e.FERRY_API_HOST)) {
+    throw new FerryError(
+      'CONFIG_INVALID',
+      `FERRY_API_HOST: listening on ${e.FERRY_API_HOST} needs a token: set FERRY_API_TOKEN or FERRY_API_TOKEN_FILE`,
+    );
+  }
+  return {
+    api: { host: e.FERRY_API_HOST, port: e.FERRY_API_PORT, token },
+    redisUrl: e.FERRY_REDIS_URL ?? null,
+    dataDir: e.FERRY_DATA_DIR ?? join(env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'imageferry'),
+    storageRoots: e.FERRY_STORAGE_ROOTS,
+    pools: e.FERRY_POOLS,
+    nodeName: e.FERRY_NODE_NAME ?? `${hostname()}-${process.pid}`,
+    threads: e.FERRY_THREADS,
+    concurrency: e.FERRY_CONCURRENCY,
+    bufferBytes: e.FERRY_BUFFER_BYTES,
+    jobAttempts: e.FERRY_JOB_ATTEMPTS,
+    retryDelayMs: e.FERRY_RETRY_DELAY_MS,
+    flushIntervalMs: e.FERRY_FLUSH_INTERVAL_MS,
+    keepJobs: { seconds: e.FERRY_KEEP_JOBS_SECONDS, count: e.FERRY_KEEP_JOBS_COUNT },
+    logLevel: e.FERRY_LOG_LEVEL,
+  };
+}
+
+/** The configuration as it may be shown: the token and a password in the Redis URL are hidden. */
+export function describeConfig(config: Config): unknown {
+  return {
+    ...config,
+    api: { ...config.api, token: config.api.token === null ? null : '(hidden)' },
+    redisUrl: config.redisUrl?.replace(/(:\/\/[^:@/]*):[^@/]*@/, '$1:(hidden)@') ?? null,
+  };
+}
+
+function readToken(path: string): string {
+  let token: string;
+  try {
+    token = readFileSync(path, 'utf8').trim();
+  } catch (cause) {
+    throw new FerryError('CONFIG_INVALID', `FERRY_API_TOKEN_FILE: ${(cause as Error).message}`, { path }, { cause });
+  }
+  if (token.length >= 8) return token;
+  throw new FerryError('CONFIG_INVALID', 'FERRY_API_TOKEN_FILE: the token must have at least 8 characters', { path });
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}

@@ -1,0 +1,209 @@
+/**
+ * The job as a client sends and sees it: request, plan, progress, result, view (design §6).
+ * These schemas validate requests, type the code and make the OpenAPI document.
+ * Sizes are bytes; times are RFC 3339 in UTC; durations are milliseconds.
+ */
+import { z } from 'zod';
+import { ERRORS, type ErrorCode } from '../errors.js';
+import { JobId, PoolName, Size, StoragePath, Timestamp } from './common.js';
+
+export const ZERO_METHODS = [
+  'fallocate-zero-range',
+  'fallocate-punch-hole',
+  'punch-hole-then-allocate',
+  'fallocate-allocate',
+  'ftruncate-grow',
+  'blkzeroout',
+  'write-zeroes',
+] as const;
+export type ZeroMethod = (typeof ZERO_METHODS)[number];
+
+export const JOB_STATES = ['queued', 'active', 'paused', 'completed', 'failed', 'canceled'] as const;
+export const JobState = z.enum(JOB_STATES);
+export type JobState = z.infer<typeof JobState>;
+export const ENDED_STATES: readonly JobState[] = ['completed', 'failed', 'canceled'];
+
+export const JOB_PHASES = ['opening', 'mapping', 'zeroing', 'copying', 'flushing', 'verifying'] as const;
+export const JobPhase = z.enum(JOB_PHASES);
+export type JobPhase = z.infer<typeof JobPhase>;
+
+export const JobKind = z.enum(['upload', 'zero']);
+export type JobKind = z.infer<typeof JobKind>;
+
+export const Source = z
+  .strictObject({
+    type: z.literal('file').describe('a file or a block device on the node'),
+    path: StoragePath,
+    format: z.literal('raw').default('raw'),
+  })
+  .meta({ id: 'Source' });
+export type Source = z.infer<typeof Source>;
+
+export const BlockTarget = z.strictObject({ type: z.literal('block'), path: StoragePath }).meta({ id: 'BlockTarget' });
+export const FileTarget = z
+  .strictObject({
+    type: z.literal('file'),
+    path: StoragePath,
+    size: Size.min(1).optional().describe('size of the file; default: that of the image, or of the existing file'),
+  })
+  .meta({ id: 'FileTarget' });
+export const Target = z.discriminatedUnion('type', [BlockTarget, FileTarget]).meta({ id: 'Target' });
+export type Target = z.infer<typeof Target>;
+
+export const Allocation = z.enum(['preallocated', 'sparse']);
+export type Allocation = z.infer<typeof Allocation>;
+
+export const UploadOptions = z
+  .strictObject({
+    allocation: Allocation.default('preallocated'),
+    verify: z.boolean().default(false).describe('read the target back and compare it with the source'),
+    detectZeroes: z.boolean().default(true).describe('zero data that turns out to be zeroes instead of writing it'),
+    targetIsZero: z.boolean().default(false).describe('you vouch that the whole target reads as zeroes'),
+    zeroTail: z.boolean().default(true).describe('zero what lies behind the image on a larger target'),
+    priority: z.number().int().min(0).max(1000).default(0).describe('higher runs sooner'),
+  })
+  .meta({ id: 'UploadOptions' });
+export type UploadOptions = z.infer<typeof UploadOptions>;
+
+export const ZeroOptions = UploadOptions.pick({ allocation: true, priority: true }).meta({ id: 'ZeroOptions' });
+export type ZeroOptions = z.infer<typeof ZeroOptions>;
+
+export const Labels = z
+  .record(z.string().min(1).max(63), z.string().max(255))
+  .refine((labels) => Object.keys(labels).length <= 32, 'at most 32 labels');
+
+const common = { pool: PoolName.default('default'), labels: Labels.default({}) };
+
+export const UploadRequest = z
+  .strictObject({
+    kind: z.literal('upload'),
+    source: Source,
+    target: Target,
+    options: UploadOptions.prefault({}),
+    ...common,
+  })
+  .meta({ id: 'UploadRequest' });
+export type UploadRequest = z.infer<typeof UploadRequest>;
+
+export const ZeroRange = z
+  .strictObject({ start: Size, length: Size.min(1) })
+  .refine((range) => Number.isSafeInteger(range.start + range.length), 'start + length must stay below 2^53');
+
+export const ZeroRequest = z
+  .strictObject({
+    kind: z.literal('zero'),
+    target: Target,
+    ranges: z.array(ZeroRange).min(1).max(10_000).optional().describe('default: the whole target'),
+    options: ZeroOptions.prefault({}),
+    ...common,
+  })
+  .meta({ id: 'ZeroRequest' });
+export type ZeroRequest = z.infer<typeof ZeroRequest>;
+
+export const JobRequest = z.discriminatedUnion('kind', [UploadRequest, ZeroRequest]).meta({ id: 'JobRequest' });
+/** A validated request, defaults filled in. */
+export type JobRequest = z.infer<typeof JobRequest>;
+/** A request as a client writes it. */
+export type JobRequestInput = z.input<typeof JobRequest>;
+
+export const Progress = z
+  .object({
+    totalBytes: Size.describe('bytes of the target that the job settles'),
+    dataBytes: Size.describe('of these: bytes of extents that hold data'),
+    zeroBytes: Size.describe('of these: bytes that read as zeroes'),
+    doneBytes: Size,
+    durableBytes: Size.describe('done and confirmed by a flush'),
+    verifiedBytes: Size,
+    percent: z.number().min(0).max(100).describe('100 means durable, and verified where that was asked for'),
+    bytesPerSecond: z.number().min(0),
+    etaSeconds: z.number().min(0).nullable(),
+  })
+  .meta({ id: 'Progress' });
+export type Progress = z.infer<typeof Progress>;
+
+export const PLAN_STRATEGIES = ['zero-first', 'zero-holes', 'no-zero'] as const;
+export const ZERO_PROOFS = ['created', 'declared', 'zeroed', 'none'] as const;
+
+export const Plan = z
+  .object({
+    strategy: z
+      .enum(PLAN_STRATEGIES)
+      .describe('zero-first: one zero over the target, then data; zero-holes: only the holes; no-zero: proven zero'),
+    proof: z.enum(ZERO_PROOFS).describe('why bytes that are neither written nor zeroed again read as zeroes'),
+    reason: z.string().describe('what was measured or known, in words'),
+    allocation: Allocation,
+    zeroMethods: z.array(z.enum(ZERO_METHODS)).describe('the methods left to try, best first'),
+    directIo: z.boolean(),
+    sectorSize: Size,
+    imageBytes: Size,
+    targetBytes: Size,
+    dataBytes: Size,
+    zeroBytes: Size,
+    tailBytes: Size,
+    extents: Size.describe('number of data extents in the source'),
+    steps: Size.describe('number of steps that run on threads'),
+    warnings: z.array(z.string()),
+    estimateSeconds: z.number().nullable(),
+  })
+  .meta({ id: 'Plan' });
+export type Plan = z.infer<typeof Plan>;
+
+export const MethodUse = z.object({
+  method: z.enum(ZERO_METHODS),
+  bytes: Size,
+  calls: Size,
+  durationMs: z.number().describe('summed over threads'),
+});
+export type MethodUse = z.infer<typeof MethodUse>;
+
+export const Checksum = z.object({ algorithm: z.string(), blockSize: Size, checksum: z.string() });
+export type Checksum = z.infer<typeof Checksum>;
+
+export const JobResult = z
+  .object({
+    plan: Plan,
+    durationMs: z.number(),
+    phases: z.partialRecord(JobPhase, z.number()).describe('milliseconds by phase'),
+    copiedBytes: Size.describe('bytes written from the source'),
+    detectedZeroBytes: Size.describe('bytes of data extents that turned out to be zeroes'),
+    zeroed: z.array(MethodUse),
+    checksum: Checksum.optional().describe('of the whole image, where verified: hash of the digests of its blocks'),
+  })
+  .meta({ id: 'JobResult' });
+export type JobResult = z.infer<typeof JobResult>;
+
+export const JobError = z
+  .object({
+    code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
+    message: z.string(),
+    errno: z.number().optional(),
+    syscall: z.string().optional(),
+    path: z.string().optional(),
+  })
+  .meta({ id: 'JobError' });
+export type JobError = z.infer<typeof JobError>;
+
+export const JobView = z
+  .object({
+    id: JobId,
+    kind: JobKind,
+    state: JobState,
+    phase: JobPhase.nullable(),
+    pool: PoolName,
+    labels: z.record(z.string(), z.string()),
+    source: Source.optional(),
+    target: Target,
+    ranges: z.array(ZeroRange).optional(),
+    options: z.union([UploadOptions, ZeroOptions]),
+    progress: Progress.nullable(),
+    result: JobResult.optional(),
+    error: JobError.optional().describe('why it failed; while it waits for another try: why the last one failed'),
+    attempt: Size.describe('how often it has been started'),
+    node: z.string().nullable(),
+    createdAt: Timestamp,
+    startedAt: Timestamp.nullable(),
+    endedAt: Timestamp.nullable(),
+    links: z.object({ self: z.string(), events: z.string() }),
+  })
+  .meta({ id: 'Job' });
+export type JobView = z.infer<typeof JobView>;

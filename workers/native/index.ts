@@ -1,0 +1,105 @@
+/**
+ * The typed list of every system call we make, and the loader of the addon that makes them.
+ * Every call blocks its thread: only worker threads may use it, never the event loop.
+ * Offsets and lengths are bytes, 0 to 2^53 - 1. Source of the facts: the man pages named below.
+ *
+ * A wrong argument is a TypeError or RangeError that names it. A failed call is a `NativeError`.
+ * A call that a signal interrupted (EINTR) is repeated inside the addon.
+ */
+import { createRequire } from 'node:module';
+import { FerryError } from '../../shared/errors.js';
+
+/** What a failed system call throws: `code` such as `ENOSPC`, the positive errno, and the call's name. */
+export interface NativeError extends Error {
+  readonly code: string;
+  readonly errno: number;
+  /** Such as `fallocate` or `ioctl(BLKZEROOUT)`. */
+  readonly syscall: string;
+}
+
+export interface NativeIo {
+  /** open(2), with O_CLOEXEC added. @returns the file descriptor; it is valid on every thread of the process */
+  open(path: string, flags: number, mode?: number): number;
+  close(fd: number): void;
+  /** fallocate(2). `mode`: FALLOC_* constants or 0. */
+  fallocate(fd: number, mode: number, start: number, length: number): void;
+  /** ioctl BLKZEROOUT: zeroes on a block device, written by the kernel where the device cannot help. */
+  zeroOut(fd: number, start: number, length: number): void;
+  /** ioctl BLKDISCARD. Guarantees nothing about what is read afterwards. */
+  discard(fd: number, start: number, length: number): void;
+  /** ioctl BLKGETSIZE64: size of a block device. */
+  deviceSize(fd: number): number;
+  /** ioctl BLKSSZGET: the smallest unit a block device can address. */
+  logicalSectorSize(fd: number): number;
+  /** ioctl BLKPBSZGET: the smallest unit a block device writes without reading first. */
+  physicalSectorSize(fd: number): number;
+  /** pread(2) into buffer[offset, offset + length). @returns bytes read, possibly fewer; 0 at the end */
+  pread(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number;
+  /** pwrite(2) from buffer[offset, offset + length). @returns bytes written, possibly fewer */
+  pwrite(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number;
+  fdatasync(fd: number): void;
+  ftruncate(fd: number, size: number): void;
+  /** lseek(2) SEEK_DATA: first data byte at or after `start`; null when only a hole is left (ENXIO). */
+  seekData(fd: number, start: number): number | null;
+  /** lseek(2) SEEK_HOLE: first hole at or after `start`, at the latest the end of the file; null past it (ENXIO). */
+  seekHole(fd: number, start: number): number | null;
+  /** lseek(2) SEEK_END: the size of a file or a block device, without moving any position others use. */
+  seekEnd(fd: number): number;
+  /** copy_file_range(2). @returns bytes copied, possibly fewer; 0 at the end of the source */
+  copyFileRange(fdIn: number, startIn: number, fdOut: number, startOut: number, length: number): number;
+  /** ioctl FICLONE: `fdOut` becomes a reflink copy of all of `fdIn`. */
+  clone(fdOut: number, fdIn: number): void;
+  /** ioctl FICLONERANGE. */
+  cloneRange(fdOut: number, startOut: number, fdIn: number, startIn: number, length: number): void;
+  /** posix_fadvise(2). `advice`: POSIX_FADV_* constants. */
+  fadvise(fd: number, start: number, length: number, advice: number): void;
+  /** fcntl F_OFD_SETLK over the whole file, not waiting. Throws EAGAIN (or EACCES) when somebody else holds it. */
+  lockFile(fd: number, exclusive: boolean): void;
+  unlockFile(fd: number): void;
+  /** True when buffer[offset, offset + length) is all zeroes. */
+  isZero(buffer: Uint8Array, offset: number, length: number): boolean;
+  /** How many bytes to add to the address of buffer[0] to reach a multiple of `alignment` (a power of two). */
+  alignmentOffset(buffer: Uint8Array, alignment: number): number;
+  readonly constants: NativeConstants;
+}
+
+export interface NativeConstants {
+  readonly O_RDONLY: number;
+  readonly O_WRONLY: number;
+  readonly O_RDWR: number;
+  readonly O_CREAT: number;
+  readonly O_EXCL: number;
+  readonly O_NOFOLLOW: number;
+  readonly O_NONBLOCK: number;
+  readonly O_DIRECT: number;
+  readonly O_CLOEXEC: number;
+  readonly FALLOC_FL_KEEP_SIZE: number;
+  readonly FALLOC_FL_PUNCH_HOLE: number;
+  readonly FALLOC_FL_ZERO_RANGE: number;
+  readonly POSIX_FADV_NORMAL: number;
+  readonly POSIX_FADV_SEQUENTIAL: number;
+  readonly POSIX_FADV_WILLNEED: number;
+  readonly POSIX_FADV_DONTNEED: number;
+}
+
+let loaded: NativeIo | undefined;
+
+/**
+ * The addon; each thread loads its own copy, later calls on that thread return it.
+ * @throws FerryError NATIVE_MODULE  it is not built or does not fit this machine; the message says what to do
+ */
+export function loadNative(): NativeIo {
+  if (loaded !== undefined) return loaded;
+  try {
+    loaded = createRequire(import.meta.url)('./ferry_native.node') as NativeIo;
+    return loaded;
+  } catch (cause) {
+    throw new FerryError(
+      'NATIVE_MODULE',
+      `The native module could not be loaded (${(cause as Error).message}). Build it with "npm run setup"; ` +
+        'it needs Linux, Node.js 20 or newer with its headers, and the Debian packages g++, make and python3.',
+      {},
+      { cause },
+    );
+  }
+}
