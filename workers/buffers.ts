@@ -1,0 +1,64 @@
+/**
+ * Transfer buffers: SharedArrayBuffers whose first used byte is aligned for direct I/O.
+ * The pool bounds what is in flight in bytes, over all jobs of a node: a step without a buffer waits.
+ * Plain data crosses to the threads; the bytes themselves are never copied between threads.
+ */
+import { loadNative, type NativeIo } from './native/index.js';
+
+/** Direct I/O wants memory aligned to the sector; no storage we know wants more than a page. */
+export const MEMORY_ALIGNMENT = 4096;
+
+/** An aligned window into shared memory; may be posted to a thread. */
+export interface SharedBuffer {
+  readonly memory: SharedArrayBuffer;
+  /** Where the aligned window begins. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+export function allocateShared(io: NativeIo, length: number): SharedBuffer {
+  const memory = new SharedArrayBuffer(length + MEMORY_ALIGNMENT);
+  return { memory, offset: io.alignmentOffset(new Uint8Array(memory), MEMORY_ALIGNMENT), length };
+}
+
+export function view(buffer: SharedBuffer): Uint8Array {
+  return new Uint8Array(buffer.memory, buffer.offset, buffer.length);
+}
+
+export class BufferPool {
+  readonly #free: SharedBuffer[] = [];
+  readonly #waiting: ((buffer: SharedBuffer) => void)[] = [];
+  #allocated = 0;
+
+  /**
+   * @param bufferLength  bytes of one buffer
+   * @param limit         how many there may be; they are made when first needed
+   */
+  constructor(
+    readonly bufferLength: number,
+    readonly limit: number,
+    private readonly io: NativeIo = loadNative(),
+  ) {}
+
+  /** A buffer, at once or when one is given back; first come, first served. Its content is undefined. */
+  async acquire(): Promise<SharedBuffer> {
+    const free = this.#free.pop();
+    if (free !== undefined) return free;
+    if (this.#allocated < this.limit) {
+      this.#allocated += 1;
+      return allocateShared(this.io, this.bufferLength);
+    }
+    return await new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  release(buffer: SharedBuffer): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free.push(buffer);
+    else next(buffer);
+  }
+
+  /** Buffers handed out now. */
+  get inUse(): number {
+    return this.#allocated - this.#free.length;
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * The pool of threads and its typed client: the only way by which a service reaches a disk.
+ * `run` answers when the task has ended; what the task threw is thrown again here as a FerryError.
+ */
+import { Piscina } from 'piscina';
+import { asFerryError, FerryError } from '../shared/errors.js';
+import { MiB } from '../shared/units.js';
+import { BufferPool } from './buffers.js';
+import type { TaskInput, TaskName, TaskOutput } from './tasks/contracts.js';
+import type { TaskAnswer, TaskCall } from './thread.js';
+
+/** One buffer a step: below 512 KiB the calls cost more than the copying, above 2 MiB nothing is gained. */
+export const BUFFER_LENGTH = MiB;
+
+export interface WorkersOptions {
+  readonly threads: number;
+  /** Bytes of transfer buffers over everything that runs. */
+  readonly bufferBytes: number;
+}
+
+export class Workers {
+  readonly buffers: BufferPool;
+  readonly #pool: Piscina<TaskCall<TaskName>, TaskAnswer<TaskName>>;
+  readonly #running = new Set<Promise<unknown>>();
+  #closed = false;
+
+  constructor(readonly options: WorkersOptions) {
+    this.buffers = new BufferPool(BUFFER_LENGTH, Math.floor(options.bufferBytes / BUFFER_LENGTH));
+    this.#pool = new Piscina({
+      filename: new URL('./thread.js', import.meta.url).href,
+      // All at once: a job should not wait for threads to start, and an idle one costs no time.
+      minThreads: options.threads,
+      maxThreads: options.threads,
+      // Steps of one job keep their order, so that the target is written front to back.
+      stricterFIFO: true,
+      // The pool must never end a thread by itself while a system call runs on it.
+      closeTimeout: 2 ** 31 - 1,
+      recordTiming: false,
+    });
+  }
+
+  /**
+   * Runs one task on a thread; waits for a free one when all are busy.
+   * @throws FerryError what the task threw; INTERNAL when its thread broke
+   */
+  async run<N extends TaskName>(name: N, input: TaskInput<N>): Promise<TaskOutput<N>> {
+    if (this.#closed) throw new FerryError('INTERRUPTED', 'The node is shutting down');
+    const running = this.#pool.run({ name, input } as TaskCall<TaskName>);
+    this.#running.add(running);
+    try {
+      const answer = (await running) as TaskAnswer<N>;
+      if ('error' in answer) throw FerryError.fromWire(answer.error);
+      return answer.value;
+    } catch (thrown) {
+      throw asFerryError(thrown);
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  get busyThreads(): number {
+    return this.#running.size - this.#pool.queueSize;
+  }
+
+  /**
+   * Takes no new tasks, waits for every one that runs, then ends the threads. Whoever wants this to be
+   * quick stops the jobs first, through their control blocks.
+   */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.allSettled(this.#running);
+    await this.#pool.close();
+  }
+}

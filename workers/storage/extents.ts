@@ -1,0 +1,47 @@
+/**
+ * Which ranges of a source hold data; all between them reads as zeroes.
+ * Blocks the thread; one million extents take seconds, so the answer is packed: start, length, start, length, …
+ * Source: lseek(2). A block device knows no holes and is one data extent.
+ */
+import { FerryError } from '../../shared/errors.js';
+import type { NativeIo } from '../native/index.js';
+import { isNativeError, storageError } from './errors.js';
+
+/**
+ * @param size   where to stop looking; the source may be longer
+ * @param check  called now and then; throws to stop
+ * @returns      data ranges in order, packed in pairs
+ */
+export function dataExtents(
+  io: NativeIo,
+  source: { readonly fd: number; readonly path: string },
+  size: number,
+  check: () => void = () => {},
+): Float64Array {
+  const pairs: number[] = [];
+  try {
+    let position = 0;
+    while (position < size) {
+      if (pairs.length % 2048 === 0) check();
+      const start = io.seekData(source.fd, position);
+      if (start === null || start >= size) break;
+      const hole = io.seekHole(source.fd, start);
+      if (hole === null || hole <= start) {
+        // Between the two calls the file became shorter, or the range was punched out.
+        throw new FerryError('SOURCE_CHANGED', `${source.path} changed while its extents were listed`, {
+          path: source.path,
+        });
+      }
+      const stop = Math.min(hole, size);
+      pairs.push(start, stop - start);
+      position = stop;
+    }
+  } catch (thrown) {
+    // A block device, or a file system that cannot tell: all of it is data.
+    if (isNativeError(thrown) && ['EINVAL', 'EOPNOTSUPP', 'ENOTSUP'].includes(thrown.code)) {
+      return Float64Array.of(0, size);
+    }
+    throw storageError(thrown, source.path, 'list the extents of');
+  }
+  return Float64Array.from(pairs);
+}

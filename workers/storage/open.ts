@@ -1,0 +1,202 @@
+/**
+ * Opens sources and targets: confined to the storage roots, checked again on what was really opened,
+ * locked, measured. Nothing is written before every check has passed.
+ * The blocking calls make this worker-thread code.
+ */
+import { fstatSync, readlinkSync, unlinkSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { FerryError } from '../../shared/errors.js';
+import { type ConfinedPath, confinePath } from '../../shared/storage-roots.js';
+import { formatBytes } from '../../shared/units.js';
+import type { NativeIo } from '../native/index.js';
+import { probeDirectIo } from './direct-io.js';
+import { guard, isNativeError, storageError } from './errors.js';
+import {
+  createShared,
+  FILE_UNIT,
+  type Identity,
+  type SourceHandle,
+  type StorageKind,
+  type TargetHandle,
+} from './handle.js';
+
+export interface OpenSourceRequest {
+  readonly path: string;
+  readonly roots: readonly string[];
+}
+
+/**
+ * Opens a source for reading.
+ * @throws FerryError PATH_*, STORAGE_DENIED (see `confinePath`), SOURCE_EMPTY
+ */
+export async function openSource(io: NativeIo, request: OpenSourceRequest): Promise<SourceHandle> {
+  const found = await confinePath(
+    { path: request.path, field: 'source.path', allow: ['file', 'block'], mayCreate: false },
+    request.roots,
+  );
+  const kind = existing(found);
+  const { O_RDONLY, O_NOFOLLOW } = io.constants;
+  const fd = guard(found.path, 'open', () => io.open(found.path, O_RDONLY | O_NOFOLLOW));
+  try {
+    assertSame(fd, found.path, kind);
+    const size = sizeOf(io, fd, kind, found.path);
+    if (size === 0) throw new FerryError('SOURCE_EMPTY', `${found.path} is empty`, { path: found.path });
+    return { kind, path: found.path, fd, size, identity: identify(fd, kind, size) };
+  } catch (thrown) {
+    io.close(fd);
+    throw thrown;
+  }
+}
+
+export interface OpenTargetRequest {
+  readonly type: StorageKind;
+  readonly path: string;
+  readonly roots: readonly string[];
+  /** Bytes that must fit. */
+  readonly neededBytes: number;
+  /** Asked-for size of a file; null: what it has, or what is needed if that is more. */
+  readonly fileSize: number | null;
+  /** What must not be the target. */
+  readonly source: Identity | null;
+  /** The client vouches that it reads as zeroes. */
+  readonly declaredZero: boolean;
+}
+
+/**
+ * Opens a target for writing, makes the file when it is missing, takes its lock, sets a file's size.
+ * @throws FerryError PATH_*, STORAGE_DENIED (see `confinePath`)
+ * @throws FerryError TARGET_BUSY       mounted, claimed, or locked by another job or program
+ * @throws FerryError TARGET_TOO_SMALL  before a byte is written
+ * @throws FerryError TARGET_IS_SOURCE
+ */
+export async function openTarget(io: NativeIo, request: OpenTargetRequest): Promise<TargetHandle> {
+  const found = await confinePath(
+    { path: request.path, field: 'target.path', allow: [request.type], mayCreate: request.type === 'file' },
+    request.roots,
+  );
+  const created = found.kind === null;
+  const fd = created ? createFile(io, found.path) : openExisting(io, found.path, request.type);
+  let directFd: number | null = null;
+  try {
+    assertSame(fd, found.path, request.type);
+    if (request.type === 'file') lockTarget(io, fd, found.path);
+    const sizeNow = sizeOf(io, fd, request.type, found.path);
+    const identity = identify(fd, request.type, sizeNow);
+    assertNotSource(identity, request.source, found.path);
+    const size = settleSize(request, sizeNow, found.path);
+    const sectorSize = request.type === 'block' ? guard(found.path, 'ask', () => io.logicalSectorSize(fd)) : FILE_UNIT;
+    if (size !== sizeNow) guard(found.path, 'resize', () => io.ftruncate(fd, size));
+    const direct = probeDirectIo(io, fd, io.constants.O_RDWR, sectorSize);
+    directFd = direct.fd;
+    return {
+      kind: request.type,
+      path: found.path,
+      fd,
+      directFd,
+      directRefusal: direct.refusal,
+      size,
+      sectorSize,
+      created,
+      readsZero: created || request.declaredZero,
+      identity,
+      shared: createShared(),
+    };
+  } catch (thrown) {
+    if (directFd !== null) io.close(directFd);
+    if (created) guard(found.path, 'remove', () => removeCreated(fd, found.path));
+    io.close(fd);
+    throw storageError(thrown, found.path, 'open');
+  }
+}
+
+function existing(found: ConfinedPath): StorageKind {
+  if (found.kind === null) throw new FerryError('PATH_NOT_FOUND', `${found.path} does not exist`, { path: found.path });
+  return found.kind;
+}
+
+/** Opened through its directory, so that a symlink swapped in after the check leads nowhere. */
+function createFile(io: NativeIo, path: string): number {
+  const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = io.constants;
+  return guard(path, 'create', () => {
+    const directory = io.open(dirname(path), O_RDONLY | O_NOFOLLOW);
+    try {
+      assertPath(directory, dirname(path));
+      // Group-readable like other images would leak a guest's disk; an operator may open it up.
+      return io.open(`/proc/self/fd/${directory}/${basename(path)}`, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    } catch (thrown) {
+      if (!isNativeError(thrown) || thrown.code !== 'EEXIST') throw thrown;
+      throw new FerryError('TARGET_BUSY', `${path} was created by somebody else just now`, { path }, { cause: thrown });
+    } finally {
+      io.close(directory);
+    }
+  });
+}
+
+function openExisting(io: NativeIo, path: string, kind: StorageKind): number {
+  const { O_RDWR, O_NOFOLLOW, O_EXCL } = io.constants;
+  // O_EXCL on a block device: refused while it is mounted or claimed by anyone, us included.
+  const flags = kind === 'block' ? O_RDWR | O_NOFOLLOW | O_EXCL : O_RDWR | O_NOFOLLOW;
+  return guard(path, 'open', () => io.open(path, flags));
+}
+
+/** Takes the whole-file lock, not waiting; it is gone when the descriptor is closed. @throws FerryError TARGET_BUSY */
+export function lockTarget(io: NativeIo, fd: number, path: string): void {
+  try {
+    io.lockFile(fd, true);
+  } catch (thrown) {
+    if (!isNativeError(thrown) || (thrown.code !== 'EAGAIN' && thrown.code !== 'EACCES')) throw thrown;
+    throw new FerryError(
+      'TARGET_BUSY',
+      `${path} is locked by another job or program; wait for it to end or choose another target`,
+      { path, errno: thrown.errno, syscall: thrown.syscall },
+      { cause: thrown },
+    );
+  }
+}
+
+/** The size the target has or will have. @throws FerryError TARGET_TOO_SMALL */
+export function settleSize(request: OpenTargetRequest, sizeNow: number, path: string): number {
+  const size = request.type === 'block' ? sizeNow : (request.fileSize ?? Math.max(sizeNow, request.neededBytes));
+  if (size >= request.neededBytes && size > 0) return size;
+  const message =
+    size === 0 && request.neededBytes === 0
+      ? `${path} is empty and no size was given: set target.size`
+      : `${path} has ${size} bytes (${formatBytes(size)}), the image needs ${request.neededBytes} (${formatBytes(request.neededBytes)})`;
+  throw new FerryError('TARGET_TOO_SMALL', message, {
+    path,
+    field: request.type === 'file' ? 'target.size' : 'target.path',
+  });
+}
+
+function sizeOf(io: NativeIo, fd: number, kind: StorageKind, path: string): number {
+  return kind === 'block' ? guard(path, 'ask the size of', () => io.deviceSize(fd)) : fstatSync(fd).size;
+}
+
+export function assertNotSource(identity: Identity, source: Identity | null, path: string): void {
+  if (identity.id !== source?.id) return;
+  throw new FerryError('TARGET_IS_SOURCE', `${path} is the source itself`, { path });
+}
+
+export function identify(fd: number, kind: StorageKind, size: number): Identity {
+  const stats = fstatSync(fd, { bigint: true });
+  if (kind === 'block') return { id: `block:${stats.rdev}`, size, modified: null };
+  return { id: `file:${stats.dev}:${stats.ino}`, size, modified: `${stats.mtimeNs}` };
+}
+
+/** What was opened is what was checked: same path, same kind. */
+function assertSame(fd: number, path: string, kind: StorageKind): void {
+  assertPath(fd, path);
+  const stats = fstatSync(fd);
+  if (kind === 'block' ? stats.isBlockDevice() : stats.isFile()) return;
+  throw new FerryError('PATH_FORBIDDEN', `${path} became something else while it was opened`, { path });
+}
+
+function assertPath(fd: number, path: string): void {
+  if (readlinkSync(`/proc/self/fd/${fd}`) === path) return;
+  throw new FerryError('PATH_FORBIDDEN', `${path} was replaced while it was opened`, { path });
+}
+
+function removeCreated(fd: number, path: string): void {
+  // Only when the name still is our file.
+  if (readlinkSync(`/proc/self/fd/${fd}`) === path) unlinkSync(path);
+}

@@ -1,0 +1,165 @@
+/**
+ * Exact reads and writes of any range. The aligned middle goes past the page cache where the target
+ * allows it; a partial sector at either end is read, changed and written under that sector's lock.
+ * Every call blocks its thread. Positions and lengths are bytes.
+ */
+import { FerryError } from '../../shared/errors.js';
+import { alignDown, alignUp } from '../../shared/units.js';
+import { MEMORY_ALIGNMENT } from '../buffers.js';
+import type { NativeIo } from '../native/index.js';
+import { Capabilities } from './capabilities.js';
+import { isNativeError, storageError } from './errors.js';
+import type { TargetHandle } from './handle.js';
+import { sectorBuffer } from './scratch.js';
+import { withSectorLock } from './sector-lock.js';
+
+/**
+ * Reads until the buffer part is full or the storage ends.
+ * @returns bytes read; fewer than `length` only at the end
+ * @throws FerryError STORAGE_IO and others of `errors.ts`
+ */
+export function readFully(
+  io: NativeIo,
+  from: { readonly fd: number; readonly path: string },
+  buffer: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+): number {
+  let done = 0;
+  try {
+    while (done < length) {
+      const count = io.pread(from.fd, buffer, offset + done, length - done, position + done);
+      if (count === 0) break;
+      done += count;
+    }
+  } catch (thrown) {
+    throw storageError(thrown, from.path, 'read');
+  }
+  return done;
+}
+
+/** Reads from a target as the storage holds it, past the page cache where that is possible. */
+export function readTarget(
+  io: NativeIo,
+  target: TargetHandle,
+  buffer: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+): number {
+  const { sectorSize, directFd } = target;
+  const aligned = position % sectorSize === 0 && length % sectorSize === 0 && position + length <= target.size;
+  const direct = directFd !== null && aligned && memoryFits(io, buffer, offset, sectorSize);
+  if (direct && new Capabilities(target).direct) {
+    try {
+      return readFully(io, { fd: directFd, path: target.path }, buffer, offset, length, position);
+    } catch (thrown) {
+      if (!refusesDirect(thrown)) throw thrown;
+      new Capabilities(target).refuseDirect();
+    }
+  }
+  return readFully(io, target, buffer, offset, length, position);
+}
+
+/**
+ * Writes buffer[offset, offset + length) at `position`, neighbours untouched.
+ * Safe to repeat. Durable only after a flush.
+ * @throws FerryError STORAGE_FULL, STORAGE_IO and others of `errors.ts`
+ */
+export function writeTarget(
+  io: NativeIo,
+  target: TargetHandle,
+  buffer: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+): void {
+  const unit = target.sectorSize;
+  const stop = position + length;
+  const middle = Math.min(alignUp(position, unit), stop);
+  const tail = Math.max(alignDown(stop, unit), middle);
+  if (middle > position) writeEdge(io, target, buffer, offset, middle - position, position);
+  if (tail > middle) writeMiddle(io, target, buffer, offset + (middle - position), tail - middle, middle);
+  if (stop > tail) writeEdge(io, target, buffer, offset + (tail - position), stop - tail, tail);
+}
+
+function writeMiddle(
+  io: NativeIo,
+  target: TargetHandle,
+  buffer: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+): void {
+  const capabilities = new Capabilities(target);
+  if (target.directFd !== null && capabilities.direct && memoryFits(io, buffer, offset, target.sectorSize)) {
+    try {
+      writeFully(io, target.directFd, target.path, buffer, offset, length, position);
+      return;
+    } catch (thrown) {
+      // The probe at opening reads; storage that takes direct reads but no direct writes shows here.
+      if (!refusesDirect(thrown)) throw thrown;
+      capabilities.refuseDirect();
+    }
+  }
+  writeFully(io, target.fd, target.path, buffer, offset, length, position);
+}
+
+/** A part of one sector. */
+function writeEdge(
+  io: NativeIo,
+  target: TargetHandle,
+  buffer: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+): void {
+  const unit = target.sectorSize;
+  const start = alignDown(position, unit);
+  const direct = target.directFd !== null && new Capabilities(target).direct;
+  withSectorLock(target, start / unit, () => {
+    // A buffered write of single bytes is exact in the kernel. A file's last, partial page is always
+    // written this way, and never by direct I/O, so the two cannot meet in one page.
+    if (!direct || start + unit > target.size) {
+      writeFully(io, target.fd, target.path, buffer, offset, length, position);
+      return;
+    }
+    const sector = sectorBuffer(io).subarray(0, unit);
+    const count = readTarget(io, target, sector, 0, unit, start);
+    sector.fill(0, count);
+    sector.set(buffer.subarray(offset, offset + length), position - start);
+    writeMiddle(io, target, sector, 0, unit, start);
+  });
+}
+
+function writeFully(
+  io: NativeIo,
+  fd: number,
+  path: string,
+  buffer: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+): void {
+  let done = 0;
+  try {
+    while (done < length) {
+      const count = io.pwrite(fd, buffer, offset + done, length - done, position + done);
+      if (count === 0) throw new FerryError('STORAGE_IO', `The storage took no more bytes of ${path}`, { path });
+      done += count;
+    }
+  } catch (thrown) {
+    throw storageError(thrown, path, 'write');
+  }
+}
+
+function memoryFits(io: NativeIo, buffer: Uint8Array, offset: number, sectorSize: number): boolean {
+  const alignment = Math.min(sectorSize, MEMORY_ALIGNMENT);
+  return io.alignmentOffset(buffer.subarray(offset), alignment) === 0;
+}
+
+function refusesDirect(thrown: unknown): boolean {
+  const cause = thrown instanceof FerryError ? thrown.cause : thrown;
+  return isNativeError(cause) && cause.code === 'EINVAL';
+}

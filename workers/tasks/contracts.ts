@@ -1,0 +1,83 @@
+/**
+ * Every task a thread can run: its input and its output, all plain data. One file a task beside this one;
+ * `tasks/index.ts` maps names to functions, `workers/pool.ts` is the typed client.
+ * Ranges are packed in pairs (start, length, start, length, …): a hundred thousand of them cross in one copy.
+ */
+import type { Allocation } from '../../shared/schemas/job.js';
+import type { Range } from '../../shared/units.js';
+import type { SharedBuffer } from '../buffers.js';
+import type { SourceHandle, TargetHandle } from '../storage/handle.js';
+import type { OpenSourceRequest, OpenTargetRequest } from '../storage/open.js';
+import type { ZeroCost } from '../storage/zero-cost.js';
+import type { InspectRequest, TargetInspection } from './inspect.js';
+import type { ProbeReport, ProbeRequest } from './probe.js';
+
+export interface Tasks {
+  openSource: { input: OpenSourceRequest; output: SourceHandle };
+  openTarget: { input: OpenTargetRequest; output: TargetHandle };
+  /** Looks at a target without changing or claiming it: for a plan that writes nothing. */
+  inspect: { input: InspectRequest; output: TargetInspection };
+  close: { input: { handles: (SourceHandle | TargetHandle)[] }; output: undefined };
+  /** Throws SOURCE_CHANGED when the source is not what it was when it was opened. */
+  checkSource: { input: { source: SourceHandle }; output: undefined };
+  /** Data ranges in order; what lies between them reads as zeroes. */
+  extents: { input: { handle: SourceHandle | TargetHandle; control: SharedArrayBuffer }; output: Float64Array };
+  /** Zeroes up to 16 MiB at the start of `range` and times it. */
+  zeroCost: { input: { target: TargetHandle; range: Range; allocation: Allocation }; output: ZeroCost | null };
+  zero: { input: ZeroStep; output: undefined };
+  copy: { input: CopyStep; output: undefined };
+  flush: { input: { target: TargetHandle }; output: undefined };
+  checksum: { input: ChecksumStep; output: Uint8Array };
+  /** What a piece of storage can do, for people (`ferry probe`). */
+  probe: { input: ProbeRequest; output: ProbeReport };
+}
+
+export type TaskName = keyof Tasks;
+export type TaskInput<N extends TaskName> = Tasks[N]['input'];
+export type TaskOutput<N extends TaskName> = Tasks[N]['output'];
+export type TaskFunction<N extends TaskName> = (input: TaskInput<N>) => TaskOutput<N> | Promise<TaskOutput<N>>;
+
+/** Zeroes ranges of the target, one after another. */
+export interface ZeroStep {
+  readonly target: TargetHandle;
+  readonly ranges: Float64Array;
+  readonly allocation: Allocation;
+  /** Whether what it zeroes counts as done: not when data still goes over it. */
+  readonly counts: boolean;
+  readonly control: SharedArrayBuffer;
+}
+
+/** Copies ranges to the same place in the target. */
+export interface CopyStep {
+  readonly source: SourceHandle;
+  readonly target: TargetHandle;
+  readonly ranges: Float64Array;
+  readonly detectZeroes: boolean;
+  /** Everything in `ranges` reads as zeroes on the target already. */
+  readonly targetZeroed: boolean;
+  readonly allocation: Allocation;
+  readonly buffer: SharedBuffer;
+  readonly control: SharedArrayBuffer;
+}
+
+/**
+ * Reads a part of the target back, compares it with the source, and hashes the source's blocks.
+ * Gives the digests of the blocks of [start, start + length), one after another; where the part goes on
+ * behind the image, the target must be zeroes there, and there is no digest.
+ */
+export interface ChecksumStep {
+  readonly source: SourceHandle;
+  readonly target: TargetHandle;
+  /** A multiple of `blockSize`. */
+  readonly start: number;
+  readonly length: number;
+  /** End of the image; behind it the target must read as zeroes. */
+  readonly imageSize: number;
+  readonly blockSize: number;
+  /** Packed ranges that may hold data, of the source and of the target; all else is known to be zero. */
+  readonly sourceData: Float64Array;
+  readonly targetData: Float64Array;
+  /** One half for the source, one for the target; blocks are compared and hashed piece by piece. */
+  readonly buffer: SharedBuffer;
+  readonly control: SharedArrayBuffer;
+}

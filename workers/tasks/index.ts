@@ -1,0 +1,25 @@
+/** Every task by its name. */
+import { checksum } from './checksum.js';
+import type { TaskFunction, TaskName } from './contracts.js';
+import { copy } from './copy.js';
+import { extents } from './extents.js';
+import { flush } from './flush.js';
+import { inspect } from './inspect.js';
+import { checkSource, close, openSource, openTarget } from './open.js';
+import { probe } from './probe.js';
+import { zero, zeroCost } from './zero.js';
+
+export const TASKS: { readonly [N in TaskName]: TaskFunction<N> } = {
+  openSource,
+  openTarget,
+  inspect,
+  close,
+  checkSource,
+  extents,
+  zeroCost,
+  zero,
+  copy,
+  flush,
+  checksum,
+  probe,
+};

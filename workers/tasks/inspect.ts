@@ -1,0 +1,67 @@
+/**
+ * Looks at a target without writing to it: what a dry run may know. Finds the same obstacles that opening
+ * it for a job would find, busy devices included.
+ */
+import type { Allocation, ZeroMethod } from '../../shared/schemas/job.js';
+import { confinePath } from '../../shared/storage-roots.js';
+import { loadNative, type NativeIo } from '../native/index.js';
+import { queueLimits } from '../storage/block-queue.js';
+import { probeDirectIo } from '../storage/direct-io.js';
+import { guard } from '../storage/errors.js';
+import { FILE_UNIT } from '../storage/handle.js';
+import { assertNotSource, identify, lockTarget, type OpenTargetRequest, settleSize } from '../storage/open.js';
+import { ladderMethods } from '../storage/zero-ladder.js';
+import type { TaskFunction } from './contracts.js';
+
+export type InspectRequest = OpenTargetRequest & { readonly allocation: Allocation };
+
+export interface TargetInspection {
+  readonly size: number;
+  readonly sectorSize: number;
+  readonly exists: boolean;
+  readonly directRefusal: string | null;
+  /** The ladder from the top; what the storage refuses shows only when it is tried. */
+  readonly zeroMethods: readonly ZeroMethod[];
+  /** Whether zeroing is thought to cost next to nothing; null: nothing is known before it is tried. */
+  readonly cheapZero: boolean | null;
+}
+
+/** @throws what `openTarget` throws, except that nothing is created or resized */
+export const inspect: TaskFunction<'inspect'> = async (request) => {
+  const io = loadNative();
+  const found = await confinePath(
+    { path: request.path, field: 'target.path', allow: [request.type], mayCreate: request.type === 'file' },
+    request.roots,
+  );
+  const zeroMethods = ladderMethods(request.type, request.allocation);
+  if (found.kind === null) {
+    const size = settleSize(request, 0, found.path);
+    return { size, sectorSize: FILE_UNIT, exists: false, directRefusal: null, zeroMethods, cheapZero: null };
+  }
+  const exclusive = request.type === 'block' ? io.constants.O_EXCL : 0;
+  const fd = guard(found.path, 'open', () =>
+    io.open(found.path, io.constants.O_RDWR | io.constants.O_NOFOLLOW | exclusive),
+  );
+  try {
+    return { ...inspectOpen(io, fd, found.path, request), exists: true, zeroMethods };
+  } finally {
+    io.close(fd);
+  }
+};
+
+function inspectOpen(
+  io: NativeIo,
+  fd: number,
+  path: string,
+  request: InspectRequest,
+): Pick<TargetInspection, 'size' | 'sectorSize' | 'directRefusal' | 'cheapZero'> {
+  if (request.type === 'file') lockTarget(io, fd, path);
+  const sizeNow = request.type === 'block' ? io.deviceSize(fd) : io.seekEnd(fd);
+  assertNotSource(identify(fd, request.type, sizeNow), request.source, path);
+  const size = settleSize(request, sizeNow, path);
+  const sectorSize = request.type === 'block' ? io.logicalSectorSize(fd) : FILE_UNIT;
+  const direct = probeDirectIo(io, fd, io.constants.O_RDWR, sectorSize);
+  if (direct.fd !== null) io.close(direct.fd);
+  const limit = request.type === 'block' ? queueLimits(fd).writeZeroesMaxBytes : null;
+  return { size, sectorSize, directRefusal: direct.refusal, cheapZero: limit === null ? null : limit > 0 };
+}

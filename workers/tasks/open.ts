@@ -1,0 +1,23 @@
+/** Opens, looks and closes; the rules are in `workers/storage/open.ts`. */
+import { FerryError } from '../../shared/errors.js';
+import { loadNative } from '../native/index.js';
+import { closeStorage } from '../storage/close.js';
+import { identify, openSource as open, openTarget as openForWriting } from '../storage/open.js';
+import type { TaskFunction } from './contracts.js';
+
+export const openSource: TaskFunction<'openSource'> = (request) => open(loadNative(), request);
+
+export const openTarget: TaskFunction<'openTarget'> = (request) => openForWriting(loadNative(), request);
+
+export const close: TaskFunction<'close'> = ({ handles }) => {
+  for (const handle of handles) closeStorage(loadNative(), handle);
+};
+
+export const checkSource: TaskFunction<'checkSource'> = ({ source }) => {
+  const now = identify(source.fd, source.kind, source.size);
+  const size = loadNative().seekEnd(source.fd);
+  if (now.modified === source.identity.modified && size === source.size) return;
+  throw new FerryError('SOURCE_CHANGED', `${source.path} was written to or resized while it was read`, {
+    path: source.path,
+  });
+};

@@ -1,0 +1,190 @@
+/**
+ * What a piece of storage can do, found by trying: direct I/O, sector size, each method to zero and how fast.
+ * For a directory or a file it works on a file of its own beside it and removes that. A block device is
+ * only looked at, unless `overwrite` says that its first bytes may be destroyed.
+ */
+import { randomUUID } from 'node:crypto';
+import { statSync, unlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { asFerryError, FerryError } from '../../shared/errors.js';
+import { Allocation, type ZeroMethod } from '../../shared/schemas/job.js';
+import { MiB } from '../../shared/units.js';
+import { loadNative, type NativeIo } from '../native/index.js';
+import { queueLimits } from '../storage/block-queue.js';
+import { closeStorage } from '../storage/close.js';
+import { probeDirectIo } from '../storage/direct-io.js';
+import { guard, isNativeError } from '../storage/errors.js';
+import { flushTarget } from '../storage/flush.js';
+import type { StorageKind, TargetHandle } from '../storage/handle.js';
+import { openTarget } from '../storage/open.js';
+import { writeTarget } from '../storage/transfer.js';
+import { ladderMethods, tryZeroMethod } from '../storage/zero-ladder.js';
+import type { TaskFunction } from './contracts.js';
+
+export interface ProbeRequest {
+  readonly path: string;
+  /** A block device's first 64 MiB may be destroyed. */
+  readonly overwrite: boolean;
+}
+
+export interface MethodProbe {
+  readonly allocation: Allocation;
+  readonly method: ZeroMethod;
+  /** null: not tried, since that would destroy data. */
+  readonly supported: boolean | null;
+  readonly bytesPerSecond: number | null;
+}
+
+export interface ProbeReport {
+  readonly path: string;
+  readonly kind: StorageKind | 'directory';
+  /** null for a directory. */
+  readonly size: number | null;
+  readonly sectorSize: number;
+  /** null where it has no meaning. */
+  readonly physicalSectorSize: number | null;
+  readonly directIo: boolean;
+  readonly directRefusal: string | null;
+  /** Whether holes can be told from data (SEEK_HOLE). */
+  readonly extents: boolean;
+  /** Of a block device: whether it says that it zeroes by itself. null: not known. */
+  readonly offloadsZero: boolean | null;
+  readonly writeBytesPerSecond: number | null;
+  readonly methods: readonly MethodProbe[];
+  /** What was tried on, in words. */
+  readonly triedOn: string;
+}
+
+const AREA = 64 * MiB;
+const RANGE = 16 * MiB;
+
+/** @throws FerryError PATH_NOT_FOUND, PATH_NOT_SUPPORTED, TARGET_BUSY, STORAGE_* */
+export const probe: TaskFunction<'probe'> = async (request) => {
+  const io = loadNative();
+  const stats = guard(request.path, 'look at', () => statOrNull(request.path));
+  if (stats === null) throw new FerryError('PATH_NOT_FOUND', `${request.path} does not exist`, { path: request.path });
+  if (stats.isBlockDevice()) return request.overwrite ? await tryDevice(io, request) : lookAtDevice(io, request);
+  if (!stats.isFile() && !stats.isDirectory()) {
+    throw new FerryError('PATH_NOT_SUPPORTED', `${request.path} is no file, directory or block device`, {
+      path: request.path,
+    });
+  }
+  return await tryFileBeside(io, request, stats.isFile() ? stats.size : null);
+};
+
+async function tryFileBeside(io: NativeIo, request: ProbeRequest, size: number | null): Promise<ProbeReport> {
+  const directory = size === null ? request.path : dirname(request.path);
+  const path = join(directory, `.ferry-probe-${randomUUID()}`);
+  const target = await openTarget(io, openRequest('file', path, directory, AREA));
+  try {
+    return {
+      ...(await tryAll(io, target)),
+      path: request.path,
+      kind: size === null ? 'directory' : 'file',
+      size,
+      physicalSectorSize: null,
+      extents: knowsHoles(io, target.fd),
+      offloadsZero: null,
+      triedOn: `a file of 64 MiB in ${directory}, now removed`,
+    };
+  } finally {
+    unlinkSync(target.path);
+    closeStorage(io, target);
+  }
+}
+
+async function tryDevice(io: NativeIo, request: ProbeRequest): Promise<ProbeReport> {
+  const target = await openTarget(io, openRequest('block', request.path, request.path, 1));
+  try {
+    const tried = await tryAll(io, target);
+    return { ...deviceFacts(io, target.fd, request.path), ...tried, triedOn: 'the first 64 MiB of the device itself' };
+  } finally {
+    closeStorage(io, target);
+  }
+}
+
+function lookAtDevice(io: NativeIo, request: ProbeRequest): ProbeReport {
+  const fd = guard(request.path, 'open', () => io.open(request.path, io.constants.O_RDONLY));
+  try {
+    const facts = deviceFacts(io, fd, request.path);
+    const direct = probeDirectIo(io, fd, io.constants.O_RDONLY, facts.sectorSize);
+    if (direct.fd !== null) io.close(direct.fd);
+    const methods = everyMethod('block').map((entry) => ({ ...entry, supported: null, bytesPerSecond: null }));
+    const triedOn = 'nothing: trying would destroy data on the device (--overwrite allows it)';
+    const looks = { directIo: direct.fd !== null, directRefusal: direct.refusal, writeBytesPerSecond: null };
+    return { ...facts, ...looks, methods, triedOn };
+  } finally {
+    io.close(fd);
+  }
+}
+
+type DeviceFacts = Pick<
+  ProbeReport,
+  'path' | 'kind' | 'size' | 'sectorSize' | 'physicalSectorSize' | 'extents' | 'offloadsZero'
+>;
+
+function deviceFacts(io: NativeIo, fd: number, path: string): DeviceFacts {
+  const { writeZeroesMaxBytes } = queueLimits(fd);
+  return {
+    path,
+    kind: 'block',
+    size: io.deviceSize(fd),
+    sectorSize: io.logicalSectorSize(fd),
+    physicalSectorSize: io.physicalSectorSize(fd),
+    extents: false,
+    offloadsZero: writeZeroesMaxBytes === null ? null : writeZeroesMaxBytes > 0,
+  };
+}
+
+type Tried = Pick<ProbeReport, 'sectorSize' | 'directIo' | 'directRefusal' | 'writeBytesPerSecond' | 'methods'>;
+
+async function tryAll(io: NativeIo, target: TargetHandle): Promise<Tried> {
+  const length = Math.min(RANGE, target.size - (target.size % target.sectorSize));
+  const range = { start: 0, length };
+  const data = new Uint8Array(new SharedArrayBuffer(MiB)).fill(0xa5);
+  const fill = () => {
+    for (let at = 0; at < length; at += MiB) writeTarget(io, target, data, 0, Math.min(MiB, length - at), at);
+    flushTarget(io, target);
+  };
+  const rate = (work: () => void) => {
+    const before = performance.now();
+    work();
+    return (length / (performance.now() - before)) * 1000;
+  };
+  const writeBytesPerSecond = rate(fill);
+  const methods = everyMethod(target.kind).map(({ allocation, method }) => {
+    fill();
+    let supported = false;
+    const bytesPerSecond = rate(() => {
+      supported = tryZeroMethod(io, target, range, allocation, method);
+      flushTarget(io, target);
+    });
+    return { allocation, method, supported, bytesPerSecond: supported ? bytesPerSecond : null };
+  });
+  const { sectorSize, directRefusal } = target;
+  return { sectorSize, directIo: directRefusal === null, directRefusal, writeBytesPerSecond, methods };
+}
+
+function everyMethod(kind: StorageKind): { allocation: Allocation; method: ZeroMethod }[] {
+  return Allocation.options.flatMap((allocation) =>
+    ladderMethods(kind, allocation).map((method) => ({ allocation, method })),
+  );
+}
+
+function openRequest(type: StorageKind, path: string, root: string, fileSize: number) {
+  return { type, path, roots: [root], neededBytes: 1, fileSize, source: null, declaredZero: false };
+}
+
+function knowsHoles(io: NativeIo, fd: number): boolean {
+  try {
+    return io.seekHole(fd, 0) !== null;
+  } catch (thrown) {
+    if (isNativeError(thrown)) return false;
+    throw asFerryError(thrown);
+  }
+}
+
+function statOrNull(path: string) {
+  return statSync(path, { throwIfNoEntry: false }) ?? null;
+}

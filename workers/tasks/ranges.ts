@@ -1,0 +1,38 @@
+/** Packed ranges: start, length, start, length, … */
+import type { Range } from '../../shared/units.js';
+
+export function* unpack(pairs: Float64Array): Generator<Range> {
+  for (let i = 0; i + 1 < pairs.length; i += 2) yield { start: pairs[i] ?? 0, length: pairs[i + 1] ?? 0 };
+}
+
+export function pack(ranges: readonly Range[]): Float64Array {
+  const pairs = new Float64Array(ranges.length * 2);
+  ranges.forEach((range, i) => {
+    pairs[2 * i] = range.start;
+    pairs[2 * i + 1] = range.length;
+  });
+  return pairs;
+}
+
+/** Whether any of the ranges, which are in order, has a byte in [start, stop). */
+export function touches(pairs: Float64Array, start: number, stop: number): boolean {
+  // The first range that ends behind `start`, by bisection: there may be a hundred thousand.
+  let low = 0;
+  let high = pairs.length / 2;
+  while (low < high) {
+    const mid = (low + high) >>> 1;
+    if ((pairs[2 * mid] ?? 0) + (pairs[2 * mid + 1] ?? 0) > start) high = mid;
+    else low = mid + 1;
+  }
+  return 2 * low < pairs.length && (pairs[2 * low] ?? 0) < stop;
+}
+
+/** The part of the ranges, which are in order, that touches [start, stop). */
+export function slice(pairs: Float64Array, start: number, stop: number): Float64Array {
+  const found: number[] = [];
+  for (const range of unpack(pairs)) {
+    if (range.start >= stop) break;
+    if (range.start + range.length > start) found.push(range.start, range.length);
+  }
+  return Float64Array.from(found);
+}

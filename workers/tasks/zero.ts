@@ -1,0 +1,24 @@
+import type { ZeroMethod } from '../../shared/schemas/job.js';
+import { ControlBlock } from '../control.js';
+import { loadNative } from '../native/index.js';
+import { zeroTarget } from '../storage/zero.js';
+import { measureZeroCost } from '../storage/zero-cost.js';
+import type { TaskFunction } from './contracts.js';
+import { unpack } from './ranges.js';
+
+export const zero: TaskFunction<'zero'> = ({ target, ranges, allocation, counts, control }) => {
+  const io = loadNative();
+  const block = new ControlBlock(control);
+  const meter = {
+    check: () => block.check(),
+    addZeroed(method: ZeroMethod, length: number, durationMs: number) {
+      block.addZeroed(method, length, durationMs);
+      block.add('zeroed', length);
+      if (counts) block.add('done', length);
+    },
+  };
+  for (const range of unpack(ranges)) zeroTarget(io, target, range, allocation, meter);
+};
+
+export const zeroCost: TaskFunction<'zeroCost'> = ({ target, range, allocation }) =>
+  measureZeroCost(loadNative(), target, range, allocation);
