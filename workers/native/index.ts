@@ -18,8 +18,12 @@ export interface NativeError extends Error {
 }
 
 export interface NativeIo {
-  /** open(2), with O_CLOEXEC added. @returns the file descriptor; it is valid on every thread of the process */
+  /**
+   * open(2), with O_CLOEXEC added. `mode`: default 0o666, less the umask.
+   * @returns the file descriptor; it is valid on every thread of the process
+   */
   open(path: string, flags: number, mode?: number): number;
+  /** close(2). A signal's EINTR counts as success: Linux has closed the descriptor all the same. */
   close(fd: number): void;
   /** fallocate(2). `mode`: FALLOC_* constants or 0. */
   fallocate(fd: number, mode: number, start: number, length: number): void;
@@ -43,7 +47,10 @@ export interface NativeIo {
   seekData(fd: number, start: number): number | null;
   /** lseek(2) SEEK_HOLE: first hole at or after `start`, at the latest the end of the file; null past it (ENXIO). */
   seekHole(fd: number, start: number): number | null;
-  /** lseek(2) SEEK_END: the size of a file or a block device, without moving any position others use. */
+  /**
+   * lseek(2) SEEK_END: the size of a file or a block device. Like the other seeks it moves the descriptor's
+   * own position, which no call here uses: every read, write and copy carries its position.
+   */
   seekEnd(fd: number): number;
   /** copy_file_range(2). @returns bytes copied, possibly fewer; 0 at the end of the source */
   copyFileRange(fdIn: number, startIn: number, fdOut: number, startOut: number, length: number): number;

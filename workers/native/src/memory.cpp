@@ -1,0 +1,44 @@
+// Questions about memory, no system calls: is it all zero, and where does it lie.
+#include <cstring>
+
+#include "args.h"
+#include "calls.h"
+
+namespace ferry {
+namespace {
+
+// Memory is all zero when its first bytes are and every byte equals the one kHead before it.
+// That leaves the work to memcmp, which glibc does with the widest vectors this very CPU has, and
+// which stops at the first difference; on data that differs early it costs nothing.
+bool AllZero(const uint8_t* data, size_t length) {
+  constexpr size_t kHead = 64;  // a cache line apart, so that memcmp's two loads never overlap
+  const size_t head = length < kHead ? length : kHead;
+  for (size_t i = 0; i < head; i++) {
+    if (data[i] != 0) return false;
+  }
+  return length <= kHead || memcmp(data, data + kHead, length - kHead) == 0;
+}
+
+Napi::Value IsZero(const Napi::CallbackInfo& info) {
+  const Span span = ReadSlice(info, 0);
+  return Napi::Boolean::New(info.Env(), AllZero(span.data, span.length));
+}
+
+Napi::Value AlignmentOffset(const Napi::CallbackInfo& info) {
+  const Span buffer = ReadBuffer(info, 0, "buffer");
+  const uint64_t alignment = ReadBytes(info, 1, "alignment");
+  if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
+    throw Napi::RangeError::New(info.Env(), "alignment must be a power of two; got " + std::to_string(alignment));
+  }
+  const uint64_t address = reinterpret_cast<uintptr_t>(buffer.data);
+  return Napi::Number::New(info.Env(), static_cast<double>((alignment - address % alignment) % alignment));
+}
+
+}  // namespace
+
+void AddMemoryCalls(Napi::Env env, Napi::Object exports) {
+  exports.Set("isZero", Napi::Function::New<IsZero>(env, "isZero"));
+  exports.Set("alignmentOffset", Napi::Function::New<AlignmentOffset>(env, "alignmentOffset"));
+}
+
+}  // namespace ferry
