@@ -1,0 +1,181 @@
+/**
+ * One attempt at one job: claims it, runs it, reports while it runs, and decides what its end means:
+ * completed, failed, canceled, or back to the queue. The record in Redis is the truth; BullMQ is told by
+ * returning (it is over), or by throwing (try again later).
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Job, UnrecoverableError, WaitingError } from 'bullmq';
+import type { Config } from '../../shared/config.js';
+import { asFerryError, type FerryError } from '../../shared/errors.js';
+import type { Log } from '../../shared/log.js';
+import type { JobRecord, NodeJobs, Outcome } from '../../shared/queue/records.js';
+import type { JobError, JobResult } from '../../shared/schemas/job.js';
+import { ControlBlock } from '../../workers/control.js';
+import type { Workers } from '../../workers/pool.js';
+import { JobProgress } from './progress.js';
+import { runUpload } from './upload.js';
+import { runZero } from './zero.js';
+
+/** How often a running job is reported; a poll cannot see anything newer. */
+const REPORT_MS = 500;
+/** Between tries to record an end while Redis is away. */
+const RECORD_RETRY_MS = 500;
+
+export type StopReason = 'cancel' | 'shutdown' | 'lost';
+
+export interface AttemptContext {
+  readonly workers: Workers;
+  readonly jobs: NodeJobs;
+  readonly config: Pick<Config, 'storageRoots' | 'flushIntervalMs' | 'nodeName'>;
+  readonly log: Log;
+}
+
+export class Attempt {
+  readonly #progress = new JobProgress(new ControlBlock());
+  #stopReason: StopReason | null = null;
+  /** Set when the attempt ended, whatever the end was. */
+  readonly ended: Promise<void>;
+  #markEnded!: () => void;
+
+  constructor(
+    private readonly context: AttemptContext,
+    private readonly job: Job,
+    private readonly token: string | undefined,
+  ) {
+    this.ended = new Promise((resolve) => {
+      this.#markEnded = resolve;
+    });
+  }
+
+  /** Asks the running steps to end; the first reason counts. */
+  stop(reason: StopReason): void {
+    this.#stopReason ??= reason;
+    this.#progress.control.stop();
+  }
+
+  /** @throws WaitingError, UnrecoverableError, Error: what BullMQ understands */
+  async run(): Promise<void> {
+    try {
+      const { jobs, config, log } = this.context;
+      const record = await jobs.start(this.job.id as string, config.nodeName);
+      if (record === null) return;
+      const jobLog = log.child({ job: record.id, kind: record.kind, attempt: record.attempt });
+      jobLog.info('started');
+      await this.#runRecord(record, jobLog);
+    } finally {
+      this.#markEnded();
+    }
+  }
+
+  async #runRecord(record: JobRecord, log: Log): Promise<void> {
+    const { jobs } = this.context;
+    const unsubscribe = jobs.onCancel(record.id, () => this.stop('cancel'));
+    const reporting = new AbortController();
+    const reports = this.#reportUntil(record, reporting.signal, log);
+    let outcome: { readonly result: JobResult } | { readonly error: FerryError };
+    try {
+      outcome = { result: await this.#transfer(record, log) };
+    } catch (thrown) {
+      outcome = { error: asFerryError(thrown) };
+    } finally {
+      reporting.abort();
+      unsubscribe();
+      await reports;
+    }
+    if ('result' in outcome) await this.#complete(record, outcome.result, log);
+    else await this.#settleError(record, outcome.error, log);
+  }
+
+  async #transfer(record: JobRecord, log: Log): Promise<JobResult> {
+    const run = { workers: this.context.workers, config: this.context.config, progress: this.#progress, log };
+    const { request } = record;
+    return request.kind === 'upload' ? await runUpload(run, request) : await runZero(run, request);
+  }
+
+  async #reportUntil(record: JobRecord, ended: AbortSignal, log: Log): Promise<void> {
+    while (!ended.aborted) {
+      await sleep(REPORT_MS, undefined, { signal: ended }).catch(() => {});
+      if (ended.aborted) return;
+      try {
+        const owned = await this.#report(record);
+        if (!owned) this.stop('lost');
+      } catch (thrown) {
+        // Redis is away: the copy goes on, and the record is brought up to date when it is back.
+        log.warn({ err: thrown }, 'progress could not be reported');
+      }
+    }
+  }
+
+  async #report(record: JobRecord): Promise<boolean> {
+    return await this.context.jobs.report(record.id, record.attempt, this.#progress.phase, this.#progress.sample());
+  }
+
+  async #complete(record: JobRecord, result: JobResult, log: Log): Promise<void> {
+    await this.#record(log, () => this.#report(record));
+    await this.#finish(record, { state: 'completed', result }, log);
+  }
+
+  async #settleError(record: JobRecord, error: FerryError, log: Log): Promise<void> {
+    const stopped = error.code === 'CANCELED' ? this.#stopReason : null;
+    if (stopped === 'lost') {
+      log.warn('another attempt owns this job now; this one stopped writing');
+      return;
+    }
+    if (stopped === 'cancel') {
+      await this.#finish(record, { state: 'canceled' }, log);
+      return;
+    }
+    const wire = toJobError(error);
+    // Its own earlier attempt may still hold the lock for a moment, on a node that is about to notice.
+    const retry = error.retry || (error.code === 'TARGET_BUSY' && record.attempt > 1);
+    if (stopped === 'shutdown' || error.code === 'INTERRUPTED') {
+      await this.#requeue(record, null, log);
+      await this.job.moveToWait(this.token);
+      throw new WaitingError();
+    }
+    if (retry && this.job.attemptsMade + 1 < (this.job.opts.attempts ?? 1)) {
+      log.warn({ error: wire }, 'failed for now; it is tried again');
+      await this.#requeue(record, wire, log);
+      throw new Error(`${error.code}: ${error.message}`);
+    }
+    log.error({ error: wire, err: error.code === 'INTERNAL' ? error : undefined }, 'failed');
+    await this.#finish(record, { state: 'failed', error: wire }, log);
+    throw new UnrecoverableError(`${error.code}: ${error.message}`);
+  }
+
+  async #finish(record: JobRecord, outcome: Outcome, log: Log): Promise<void> {
+    const recorded = await this.#record(log, () => this.context.jobs.finish(record.id, record.attempt, outcome));
+    if (recorded) log.info({ state: outcome.state }, outcome.state);
+    else log.warn({ state: outcome.state }, 'ended, but another attempt owns the job now');
+  }
+
+  async #requeue(record: JobRecord, error: JobError | null, log: Log): Promise<void> {
+    await this.#record(log, () => this.context.jobs.requeue(record.id, record.attempt, error));
+    log.info({ state: 'queued' }, 'queued again');
+  }
+
+  /** An end that is not recorded would be run again: try until Redis is back or the node must go. */
+  async #record(log: Log, write: () => Promise<boolean>): Promise<boolean> {
+    for (;;) {
+      try {
+        return await write();
+      } catch (thrown) {
+        if (this.#stopReason === 'shutdown' || asFerryError(thrown).code !== 'QUEUE_UNAVAILABLE') throw thrown;
+        log.warn({ err: thrown }, 'the end of the job cannot be recorded yet');
+        await sleep(RECORD_RETRY_MS);
+      }
+    }
+  }
+}
+
+function toJobError(error: FerryError): JobError {
+  const { errno, syscall, path } = error.details;
+  return {
+    code: error.code,
+    message: error.message,
+    ...(errno === undefined ? {} : { errno }),
+    ...(syscall === undefined ? {} : { syscall }),
+    ...(path === undefined ? {} : { path }),
+  };
+}

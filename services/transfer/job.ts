@@ -1,0 +1,62 @@
+/** What every kind of job is run with, and what they share: opening the target, settling the end. */
+import type { Config } from '../../shared/config.js';
+import type { Log } from '../../shared/log.js';
+import type { JobRequest, JobResult, Plan } from '../../shared/schemas/job.js';
+import type { Workers } from '../../workers/pool.js';
+import type { SourceHandle, TargetHandle } from '../../workers/storage/handle.js';
+import type { JobProgress } from './progress.js';
+
+export interface JobRun {
+  readonly workers: Workers;
+  readonly config: Pick<Config, 'storageRoots' | 'flushIntervalMs'>;
+  readonly progress: JobProgress;
+  readonly log: Log;
+}
+
+/** Steps of one job in flight: enough to keep a queue at the device, few enough to leave threads to other jobs. */
+export function stepsInFlight(workers: Workers): number {
+  return Math.max(1, Math.min(4, workers.options.threads));
+}
+
+/** Opens handles through `keep`, and closes every one of them at the end, however that came. */
+export async function withHandles<T>(
+  workers: Workers,
+  work: (keep: <H extends SourceHandle | TargetHandle>(opening: Promise<H>) => Promise<H>) => Promise<T>,
+): Promise<T> {
+  const handles: (SourceHandle | TargetHandle)[] = [];
+  try {
+    return await work(async (opening) => {
+      const handle = await opening;
+      handles.push(handle);
+      return handle;
+    });
+  } finally {
+    // The target first: its lock is what another job may be waiting for.
+    await workers.run('close', { handles: handles.reverse() });
+  }
+}
+
+export function makeResult(progress: JobProgress, plan: Plan, startedMs: number): JobResult {
+  progress.end();
+  const { control } = progress;
+  return {
+    plan,
+    durationMs: performance.now() - startedMs,
+    phases: progress.phaseMs,
+    copiedBytes: control.read('copied'),
+    detectedZeroBytes: control.read('detectedZero'),
+    zeroed: control.zeroed(),
+  };
+}
+
+/** The part of opening a target that follows from the request alone. */
+export function targetRequest(request: JobRequest, roots: readonly string[]) {
+  const { target } = request;
+  return {
+    type: target.type,
+    path: target.path,
+    roots,
+    fileSize: target.type === 'file' ? (target.size ?? null) : null,
+    declaredZero: request.kind === 'upload' && request.options.targetIsZero,
+  };
+}

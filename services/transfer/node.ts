@@ -1,0 +1,94 @@
+/**
+ * A transfer node: one BullMQ worker for each pool it serves, one set of threads for all of them.
+ * Also answers dry runs. Closing it stops taking jobs, lets what runs stop at its next system call,
+ * and puts those jobs back into the queue.
+ */
+import { type Job, Worker } from 'bullmq';
+import type { Config } from '../../shared/config.js';
+import type { Log } from '../../shared/log.js';
+import { closeRedis, createRedis, QUEUE_PREFIX, queueName } from '../../shared/queue/connection.js';
+import { servePlans } from '../../shared/queue/plans.js';
+import type { NodeJobs } from '../../shared/queue/records.js';
+import { Workers } from '../../workers/pool.js';
+import { Attempt } from './attempt.js';
+import { planJob } from './dry-run.js';
+import { Gate } from './gate.js';
+
+/** A node that dies has its jobs taken over after at most the sum of these two. */
+const LOCK_MS = 15_000;
+const STALLED_CHECK_MS = 5_000;
+/** A crash is not the job's fault: only its errors count against its attempts. */
+const STALLS_ALLOWED = 1000;
+
+export interface TransferNode {
+  readonly workers: Workers;
+  close(): Promise<void>;
+}
+
+export interface TransferNodeOptions {
+  readonly config: Config;
+  readonly log: Log;
+  readonly redisUrl: string;
+  readonly jobs: NodeJobs;
+}
+
+/** @throws FerryError NATIVE_MODULE, QUEUE_UNAVAILABLE */
+export async function startTransferNode(options: TransferNodeOptions): Promise<TransferNode> {
+  const { config, redisUrl, jobs } = options;
+  const log = options.log.child({ node: config.nodeName });
+  const workers = new Workers({ threads: config.threads, bufferBytes: config.bufferBytes });
+  const running = new Map<string, Attempt>();
+  const gate = new Gate(config.concurrency);
+  let closing = false;
+
+  const process = async (job: Job, token?: string): Promise<void> => {
+    const id = job.id as string;
+    // BullMQ hands a job out again when its lock ran out. The earlier run of it here must end first.
+    const earlier = running.get(id);
+    if (earlier !== undefined) {
+      earlier.stop('lost');
+      await earlier.ended;
+    }
+    await gate.pass(async () => {
+      const attempt = new Attempt({ workers, jobs, config, log }, job, token);
+      running.set(id, attempt);
+      if (closing) attempt.stop('shutdown');
+      try {
+        await attempt.run();
+      } finally {
+        if (running.get(id) === attempt) running.delete(id);
+      }
+    });
+  };
+
+  const connection = createRedis(redisUrl, 'blocking', `node-${config.nodeName}`);
+  const queues = config.pools.map((pool) => {
+    const worker = new Worker(queueName(pool), process, {
+      connection,
+      prefix: QUEUE_PREFIX,
+      concurrency: config.concurrency,
+      lockDuration: LOCK_MS,
+      stalledInterval: STALLED_CHECK_MS,
+      maxStalledCount: STALLS_ALLOWED,
+      removeOnComplete: { count: 0 },
+      removeOnFail: { count: 0 },
+    });
+    worker.on('error', (err) => log.warn({ err, pool }, 'queue worker'));
+    return worker;
+  });
+  const plans = servePlans({ redisUrl, pools: config.pools, log }, (request) =>
+    planJob(workers, config.storageRoots, request),
+  );
+  await Promise.all(queues.map((worker) => worker.waitUntilReady()));
+
+  return {
+    workers,
+    async close() {
+      closing = true;
+      for (const attempt of running.values()) attempt.stop('shutdown');
+      await Promise.all([...queues.map((worker) => worker.close()), plans.close()]);
+      await workers.close();
+      closeRedis(connection);
+    },
+  };
+}
