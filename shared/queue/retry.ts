@@ -1,0 +1,23 @@
+/** For what must not be lost to a short absence of Redis. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { FerryError } from '../errors.js';
+
+const PATIENCE_MS = 60_000;
+const PAUSE_MS = 250;
+
+/**
+ * Repeats `work` while it fails with QUEUE_UNAVAILABLE. Only for work that is safe to repeat.
+ * @throws what `work` threw last, when the patience is over, and any other error at once
+ */
+export async function persistently<T>(work: () => Promise<T>, patienceMs = PATIENCE_MS): Promise<T> {
+  const deadline = Date.now() + patienceMs;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      const away = error instanceof FerryError && error.code === 'QUEUE_UNAVAILABLE';
+      if (!away || Date.now() + PAUSE_MS > deadline) throw error;
+    }
+    await delay(PAUSE_MS);
+  }
+}
