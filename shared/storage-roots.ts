@@ -110,7 +110,7 @@ export async function withinRoots(
     if (isBlockDevice) {
       if (canonical === canonicalRoot) return true;
       // Only below /dev may a directory name devices: elsewhere a device node is somebody's trick.
-      if (below(canonical, '/dev') && below(canonicalRoot, '/dev')) {
+      if (below(canonical, '/dev') && below(`${canonicalRoot}/`, '/dev')) {
         if (below(canonical, canonicalRoot) || below(wanted, normalize(root))) return true;
       }
     } else if (canonical === canonicalRoot || below(canonical, canonicalRoot)) {
