@@ -1,0 +1,83 @@
+/**
+ * A real redis-server for one suite: unix socket in a temporary directory, append-only file on.
+ * It can be killed and started again over the same data.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+
+export class TestRedis {
+  readonly url: string;
+  readonly #directory: string;
+  #child: ChildProcess | undefined;
+
+  static async start(): Promise<TestRedis> {
+    const redis = new TestRedis(await mkdtemp(join(tmpdir(), 'ferry-redis-')));
+    await redis.start();
+    return redis;
+  }
+
+  private constructor(directory: string) {
+    this.#directory = directory;
+    this.url = `unix://${this.socket}`;
+  }
+
+  get socket(): string {
+    return join(this.#directory, 'redis.sock');
+  }
+
+  /** Starts the server over the data it left; resolves when it answers. */
+  async start(): Promise<void> {
+    const options = ['--port', '0', '--unixsocket', this.socket, '--dir', this.#directory, '--save', ''];
+    // `always`: a test that kills the server must not lose what was acknowledged.
+    options.push('--appendonly', 'yes', '--appendfsync', 'always');
+    const child = spawn('redis-server', options, { stdio: ['ignore', 'ignore', 'ignore'] });
+    this.#child = child;
+    let failure: Error | undefined;
+    child.once('error', (error) => {
+      failure = new Error(`redis-server could not be started (Debian: redis-server): ${error.message}`);
+    });
+    const probe = new Redis(this.socket, { lazyConnect: true, retryStrategy: () => 20, maxRetriesPerRequest: null });
+    probe.on('error', () => {});
+    try {
+      const answered = probe.ping();
+      while (failure === undefined && child.exitCode === null) {
+        if ((await Promise.race([answered, delay(20)])) === 'PONG') return;
+      }
+      answered.catch(() => {});
+      throw failure ?? new Error(`redis-server exited with ${child.exitCode}`);
+    } finally {
+      probe.disconnect();
+    }
+  }
+
+  /** As a crash: SIGKILL. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  }
+
+  /** Empties the server between tests. */
+  async flush(): Promise<void> {
+    const redis = this.client();
+    await redis.flushall();
+    redis.disconnect();
+  }
+
+  /** A plain connection, to look behind the scenes; the caller disconnects it. */
+  client(): Redis {
+    return new Redis(this.socket);
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    await rm(this.#directory, { recursive: true, force: true });
+  }
+}
