@@ -58,6 +58,8 @@ export class Attempt {
   async run(): Promise<void> {
     try {
       const { jobs, config, log } = this.context;
+      // Taken off the queue while the node was already closing: give it back unclaimed.
+      if (this.#stopReason === 'shutdown') return await this.#giveBack();
       const record = await jobs.start(this.job.id as string, config.nodeName);
       if (record === null) return;
       const jobLog = log.child({ job: record.id, kind: record.kind, attempt: record.attempt });
@@ -131,8 +133,7 @@ export class Attempt {
     const retry = error.retry || (error.code === 'TARGET_BUSY' && record.attempt > 1);
     if (stopped === 'shutdown' || error.code === 'INTERRUPTED') {
       await this.#requeue(record, null, log);
-      await this.job.moveToWait(this.token);
-      throw new WaitingError();
+      return await this.#giveBack();
     }
     if (retry && this.job.attemptsMade + 1 < (this.job.opts.attempts ?? 1)) {
       log.warn({ error: wire }, 'failed for now; it is tried again');
@@ -153,6 +154,11 @@ export class Attempt {
   async #requeue(record: JobRecord, error: JobError | null, log: Log): Promise<void> {
     await this.#record(log, () => this.context.jobs.requeue(record.id, record.attempt, error));
     log.info({ state: 'queued' }, 'queued again');
+  }
+
+  async #giveBack(): Promise<never> {
+    await this.job.moveToWait(this.token);
+    throw new WaitingError();
   }
 
   /** An end that is not recorded would be run again: try until Redis is back or the node must go. */

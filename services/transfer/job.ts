@@ -41,12 +41,21 @@ export function makeResult(progress: JobProgress, plan: Plan, startedMs: number)
   const { control } = progress;
   return {
     plan,
-    durationMs: performance.now() - startedMs,
-    phases: progress.phaseMs,
+    durationMs: roundMs(performance.now() - startedMs),
+    phases: roundPhases(progress),
     copiedBytes: control.read('copied'),
     detectedZeroBytes: control.read('detectedZero'),
     zeroed: control.zeroed(),
   };
+}
+
+/** Whole microseconds: what comes after them is noise. */
+export function roundMs(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}
+
+export function roundPhases({ phaseMs }: JobProgress): JobResult['phases'] {
+  return Object.fromEntries(Object.entries(phaseMs).map(([phase, ms]) => [phase, roundMs(ms)]));
 }
 
 /** The part of opening a target that follows from the request alone. */

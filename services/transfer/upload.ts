@@ -7,7 +7,7 @@ import type { SourceHandle, TargetHandle } from '../../workers/storage/handle.js
 import type { ZeroCost } from '../../workers/storage/zero-cost.js';
 import { zeroMethods } from '../../workers/storage/zero-ladder.js';
 import { flushNow, withFlushes } from './durability.js';
-import { type JobRun, makeResult, stepsInFlight, targetRequest, withHandles } from './job.js';
+import { type JobRun, makeResult, roundMs, roundPhases, stepsInFlight, targetRequest, withHandles } from './job.js';
 import { copySteps, sum, zeroSteps } from './layout.js';
 import { layOut, makePlan, type TargetFacts, type UploadLayout } from './plan.js';
 import { runSteps } from './steps.js';
@@ -38,7 +38,7 @@ export async function runUpload(run: JobRun, request: UploadRequest): Promise<Jo
     const checksum = await verifyCopy(run, source, target, layout, extents);
     await workers.run('checkSource', { source });
     progress.end();
-    return { ...result, phases: progress.phaseMs, durationMs: performance.now() - startedMs, checksum };
+    return { ...result, phases: roundPhases(progress), durationMs: roundMs(performance.now() - startedMs), checksum };
   });
 }
 

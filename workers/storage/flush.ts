@@ -32,6 +32,9 @@ function syncDirectory(io: NativeIo, path: string): void {
   const fd = io.open(path, io.constants.O_RDONLY);
   try {
     io.fdatasync(fd);
+  } catch (thrown) {
+    // A file system without directories to sync says so this way (fsync(2)); there is nothing to lose then.
+    if (!isNativeError(thrown) || thrown.code !== 'EINVAL') throw thrown;
   } finally {
     io.close(fd);
   }

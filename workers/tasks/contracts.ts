@@ -15,7 +15,7 @@ import type { ProbeReport, ProbeRequest } from './probe.js';
 export interface Tasks {
   openSource: { input: OpenSourceRequest; output: SourceHandle };
   openTarget: { input: OpenTargetRequest; output: TargetHandle };
-  /** Looks at a target without changing or claiming it: for a plan that writes nothing. */
+  /** Looks at a target without changing it, claiming it only for that moment: for a plan that writes nothing. */
   inspect: { input: InspectRequest; output: TargetInspection };
   close: { input: { handles: (SourceHandle | TargetHandle)[] }; output: undefined };
   /** Throws SOURCE_CHANGED when the source is not what it was when it was opened. */
