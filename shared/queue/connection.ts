@@ -53,8 +53,24 @@ export function createRedis(url: string, purpose: RedisPurpose, name: string): R
       Math.min(50 * 2 ** Math.min(attempt - 1, 10), slowest) * (0.75 + Math.random() / 2),
   } satisfies RedisOptions;
   const redis = url.startsWith('unix:') ? new Redis({ ...options, ...unixTarget(url) }) : new Redis(url, options);
+  return remembered(redis);
+}
+
+// BullMQ copies a connection for its blocking reads, and forgets a copy that is just reconnecting when it closes.
+const copies = new WeakMap<Redis, Set<Redis>>();
+
+function remembered(redis: Redis): Redis {
   // Without a listener ioredis prints to the console. Whoever cares adds their own.
   redis.on('error', () => {});
+  const made = new Set<Redis>();
+  copies.set(redis, made);
+  const duplicate = redis.duplicate.bind(redis);
+  redis.duplicate = (override) => {
+    const copy = remembered(duplicate(override));
+    made.add(copy);
+    copy.once('end', () => made.delete(copy));
+    return copy;
+  };
   return redis;
 }
 
@@ -64,8 +80,9 @@ function unixTarget(url: string): { path: string; db?: number } {
   return { path: decodeURIComponent(parsed.pathname), ...(db === null ? {} : { db: Number(db) }) };
 }
 
-/** Closes without waiting for a server that may be away; commands in flight are rejected. */
+/** Closes a connection and its copies, without waiting for a server that may be away; commands in flight are rejected. */
 export function closeRedis(redis: Redis): void {
+  for (const copy of copies.get(redis) ?? []) closeRedis(copy);
   redis.disconnect();
 }
 

@@ -23,10 +23,10 @@ import { closeRedis, createRedis, queueCall } from './connection.js';
 import { keys } from './keys.js';
 import { countJobs, type JobFilter, type JobPage, listJobs } from './listing.js';
 import { Maintenance } from './maintenance.js';
-import { drainOutbox, type Reconciler, settle, sweep } from './reconcile.js';
+import { persistently } from './patience.js';
+import { drainOutbox, MAX_ABANDONED, NODE_LOST, type Reconciler, settle, sweep } from './reconcile.js';
 import { decodeRecord, encodeJson, pairsToHash } from './record-codec.js';
 import type { JobRecord, NodeJobs, Outcome } from './records.js';
-import { persistently } from './retry.js';
 import { defineScripts, type RunScript } from './run-script.js';
 import { Scheduler } from './scheduler.js';
 import { Watchers } from './watchers.js';
@@ -102,8 +102,14 @@ export class JobStore implements NodeJobs {
       },
     });
     this.#redis.on('error', (err) => this.#log.debug({ err }, 'queue server connection'));
-    // After an outage jobs may have been recorded without being scheduled.
-    this.#redis.on('ready', () => this.#maintenance.soon());
+    this.#redis.on('ready', () => {
+      this.#log.info('queue server connected');
+      this.#redis.once('close', () => {
+        if (!this.#closed) this.#log.warn('queue server connection lost');
+      });
+      // After an outage jobs may have been recorded without being scheduled.
+      this.#maintenance.soon();
+    });
   }
 
   /** Ends watches and connections; jobs stay as they are. Safe to repeat. */
@@ -212,7 +218,7 @@ export class JobStore implements NodeJobs {
   // --- for transfer nodes ---
 
   async start(id: string, node: string): Promise<JobRecord | null> {
-    return decodeRecord(pairsToHash(await this.#run('start', id, node)));
+    return decodeRecord(pairsToHash(await this.#run('start', id, node, MAX_ABANDONED, encodeJson(NODE_LOST))));
   }
 
   async report(id: string, attempt: number, phase: JobPhase, progress: Progress | null): Promise<boolean> {
@@ -359,7 +365,6 @@ export class JobStore implements NodeJobs {
       scheduler: this.#scheduler,
       run: this.#run,
       log: this.#log,
-      maxAbandoned: this.#config.jobAttempts,
     };
   }
 }

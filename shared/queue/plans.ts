@@ -10,6 +10,7 @@ import { asFerryError, FerryError, type WireError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { JobRequest, Plan } from '../schemas/job.js';
 import { closeRedis, createRedis, planQueueName, QUEUE_PREFIX, queueCall } from './connection.js';
+import { atMost } from './patience.js';
 
 interface PlanQuestion {
   readonly request: JobRequest;
@@ -22,6 +23,7 @@ type PlanJob = Job<PlanQuestion, PlanAnswer>;
 const ANSWER_TIMEOUT_MS = 15_000;
 // Answers stay this long, so that a client whose event was late still finds its answer.
 const KEEP_SECONDS = 60;
+const CLOSE_PATIENCE_MS = 1000;
 // Planning maps the whole source: a few at once, so that dry runs never crowd out real jobs.
 const CONCURRENCY = 2;
 
@@ -81,8 +83,8 @@ export class PlanClient {
   async close(): Promise<void> {
     for (const opened of await Promise.allSettled(this.#queues.values())) {
       if (opened.status === 'rejected') continue;
-      await opened.value.events.close().catch(() => {});
-      await opened.value.queue.close().catch(() => {});
+      await atMost(CLOSE_PATIENCE_MS, opened.value.events.close());
+      await atMost(CLOSE_PATIENCE_MS, opened.value.queue.close());
     }
     closeRedis(this.#redis);
     closeRedis(this.#eventsRedis);
@@ -129,14 +131,16 @@ export class PlanClient {
       // and could miss an answer that is quicker than that.
       lastEventId: '0-0',
     });
+    // One listener for each plan that is waited for.
+    queue.setMaxListeners(0);
     const logged = (err: Error) => this.#log.debug({ err, pool }, 'plan queue');
     queue.on('error', logged);
     events.on('error', logged);
     try {
       await queueCall(() => queue.waitUntilReady());
     } catch (error) {
-      await events.close().catch(() => {});
-      await queue.close().catch(() => {});
+      await atMost(CLOSE_PATIENCE_MS, events.close());
+      await atMost(CLOSE_PATIENCE_MS, queue.close());
       throw error;
     }
     return { queue, events };
@@ -159,7 +163,16 @@ export function servePlans(
   handler: (request: JobRequest) => Promise<Plan>,
 ): { close(): Promise<void> } {
   const redis = createRedis(redisUrl, 'blocking', 'plans-node');
+  let running = 0;
   const answer = async ({ data }: PlanJob): Promise<PlanAnswer> => {
+    running++;
+    try {
+      return await plan(data);
+    } finally {
+      running--;
+    }
+  };
+  const plan = async (data: PlanQuestion): Promise<PlanAnswer> => {
     if (Date.now() > data.deadline) {
       return { error: new FerryError('NODE_UNAVAILABLE', 'the request for a plan came too late').toWire() };
     }
@@ -182,7 +195,10 @@ export function servePlans(
   });
   return {
     async close() {
-      await Promise.all(workers.map((worker) => worker.close().catch(() => {})));
+      // A plan may take as long as somebody waits for it; without Redis its answer would reach nobody.
+      const connected = redis.status === 'ready';
+      const patienceMs = connected && running > 0 ? ANSWER_TIMEOUT_MS : CLOSE_PATIENCE_MS;
+      await Promise.all(workers.map((worker) => atMost(patienceMs, worker.close(!connected))));
       closeRedis(redis);
     },
   };

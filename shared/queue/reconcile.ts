@@ -19,13 +19,13 @@ export interface Reconciler {
   readonly scheduler: Scheduler;
   readonly run: RunScript;
   readonly log: Log;
-  /** How often a job may lose its node before it fails: a job that kills nodes must end. */
-  readonly maxAbandoned: number;
 }
 
 const PAGE = 200;
 
-const NODE_LOST: JobError = { code: 'INTERRUPTED', message: 'the node that ran the job is gone' };
+/** How often a job may lose its node before it fails: restarts are no fault of it, but one that kills nodes must end. */
+export const MAX_ABANDONED = 10;
+export const NODE_LOST: JobError = { code: 'INTERRUPTED', message: 'the node that ran the job is gone' };
 
 /** Schedules what was recorded and perhaps not scheduled. @returns number of jobs that need another look soon */
 export async function drainOutbox(r: Reconciler): Promise<number> {
@@ -55,7 +55,7 @@ export async function settle(r: Reconciler, id: string): Promise<boolean> {
   let entry = await r.scheduler.entry(id, pool);
   if (record.state === 'active') {
     if (entry === 'active') return true;
-    const state = await r.run('abandon', id, record.attempt, r.maxAbandoned, encodeJson(NODE_LOST));
+    const state = await r.run('abandon', id, record.attempt, MAX_ABANDONED, encodeJson(NODE_LOST));
     r.log.warn({ job: id, attempt: record.attempt, node: record.node, state }, 'a running job lost its node');
     if (state !== 'queued') return true;
   }

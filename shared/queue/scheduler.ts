@@ -8,9 +8,11 @@ import type { Redis } from 'ioredis';
 import type { Log } from '../log.js';
 import type { JobKind } from '../schemas/job.js';
 import { QUEUE_PREFIX, queueCall, queueName } from './connection.js';
+import { atMost } from './patience.js';
 
 /** Our highest priority (`UploadOptions.priority`). */
 const MAX_PRIORITY = 1000;
+const CLOSE_PATIENCE_MS = 1000;
 
 export interface SchedulerOptions {
   readonly jobAttempts: number;
@@ -91,7 +93,7 @@ export class Scheduler {
 
   async close(): Promise<void> {
     const queues = await Promise.allSettled(this.#queues.values());
-    for (const queue of queues) if (queue.status === 'fulfilled') await queue.value.close().catch(() => {});
+    for (const queue of queues) if (queue.status === 'fulfilled') await atMost(CLOSE_PATIENCE_MS, queue.value.close());
   }
 
   async #open(pool: string): Promise<Queue> {
@@ -107,7 +109,7 @@ export class Scheduler {
     try {
       await queueCall(() => queue.waitUntilReady());
     } catch (error) {
-      await queue.close().catch(() => {});
+      await atMost(CLOSE_PATIENCE_MS, queue.close());
       throw error;
     }
     return queue;

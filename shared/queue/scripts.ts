@@ -45,6 +45,15 @@ local function cancelNow(id, pool, from)
   redis.call('HSET', jobKey(id), 'cancelRequested', '1', 'error', '')
   announce(id)
 end
+
+-- An active job lost its node. True: for the last time, it has failed.
+local function abandoned(id, pool, limit, message)
+  if redis.call('HINCRBY', jobKey(id), 'abandoned', 1) <= tonumber(limit) then return false end
+  move(id, pool, 'active', 'failed')
+  redis.call('HSET', jobKey(id), 'error', message)
+  announce(id)
+  return true
+end
 `;
 
 // ARGV: 2 id, 3 kind, 4 pool, 5 batch, 6 request, 7 priority, 8 sha256 of the Idempotency-Key, 9 sha256 of the body
@@ -86,7 +95,8 @@ local state = redis.call('HGET', jobKey(known[1]), 'state') or known[4]
 return { known[2] == ARGV[3] and 'replayed' or 'conflict', known[1], known[3], state }
 `;
 
-// ARGV: 2 id, 3 node → the record as key, value, …; empty when there is nothing to do
+// ARGV: 2 id, 3 node, 4 how often a job may lose its node, 5 error for when it does more often
+// → the record as key, value, …; empty when there is nothing to do
 const start = `
 local id = ARGV[2]
 local job = redis.call('HMGET', jobKey(id), 'state', 'pool', 'cancelRequested', 'startedAt')
@@ -96,6 +106,8 @@ if job[3] == '1' then
   cancelNow(id, job[2], state)
   return {}
 end
+-- Still active: the node that had it is gone.
+if state == 'active' and abandoned(id, job[2], ARGV[4], ARGV[5]) then return {} end
 move(id, job[2], state, 'active')
 redis.call('HINCRBY', jobKey(id), 'attempt', 1)
 redis.call('HSET', jobKey(id), 'phase', 'opening', 'node', ARGV[3], 'progress', '')
@@ -181,7 +193,7 @@ return { 'queued' }
 `;
 
 // An active job that BullMQ no longer has, or gives to the next node: whoever ran it is gone.
-// ARGV: 2 id, 3 attempt, 4 how often that may happen, 5 error for when it happens more often → the state now, or ''
+// ARGV: 2 id, 3 attempt, 4 how often that may happen, 5 the error that says so → the state now, or ''
 const abandon = `
 local id = ARGV[2]
 local job = redis.call('HMGET', jobKey(id), 'state', 'attempt', 'pool', 'cancelRequested')
@@ -190,13 +202,12 @@ if job[4] == '1' then
   cancelNow(id, job[3], 'active')
   return 'canceled'
 end
-local to = 'queued'
-if redis.call('HINCRBY', jobKey(id), 'abandoned', 1) > tonumber(ARGV[4]) then to = 'failed' end
-move(id, job[3], 'active', to)
+if abandoned(id, job[3], ARGV[4], ARGV[5]) then return 'failed' end
+move(id, job[3], 'active', 'queued')
 redis.call('HSET', jobKey(id), 'phase', '', 'error', ARGV[5])
-if to == 'queued' then redis.call('ZADD', base .. 'outbox', now, id) end
+redis.call('ZADD', base .. 'outbox', now, id)
 announce(id)
-return to
+return 'queued'
 `;
 
 // Removes ended jobs that are too old or too many, a batch at a time.

@@ -4,15 +4,18 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { type Loan, lend } from './cleanup.js';
 
 export class TestRedis {
   readonly url: string;
   readonly #directory: string;
+  readonly #loan: Loan;
   #child: ChildProcess | undefined;
 
   static async start(): Promise<TestRedis> {
@@ -24,6 +27,11 @@ export class TestRedis {
   private constructor(directory: string) {
     this.#directory = directory;
     this.url = `unix://${this.socket}`;
+    // Given back even when the test process dies early.
+    this.#loan = lend(`redis-server in ${directory}`, () => {
+      this.#child?.kill('SIGKILL');
+      rmSync(directory, { recursive: true, force: true });
+    });
   }
 
   get socket(): string {
@@ -78,6 +86,6 @@ export class TestRedis {
 
   async stop(): Promise<void> {
     await this.kill();
-    await rm(this.#directory, { recursive: true, force: true });
+    await this.#loan.release();
   }
 }

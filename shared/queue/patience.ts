@@ -1,4 +1,4 @@
-/** For what must not be lost to a short absence of Redis. */
+/** How long we wait for Redis: for what must not be lost to a short absence, and for what must not hang. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { FerryError } from '../errors.js';
 
@@ -20,4 +20,15 @@ export async function persistently<T>(work: () => Promise<T>, patienceMs = PATIE
     }
     await delay(PAUSE_MS);
   }
+}
+
+/**
+ * Waits for the end of something, but not longer; failures are ignored. For closing BullMQ's parts: while their
+ * connection is between two attempts to reconnect, their own close never resolves (BullMQ 6, ioredis 6).
+ */
+export async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  const stop = new AbortController();
+  const late = delay(ms, undefined, { signal: stop.signal, ref: true }).catch(() => {});
+  await Promise.race([work.catch(() => {}), late]);
+  stop.abort();
 }
