@@ -4,6 +4,7 @@
  * Secrets are marked, so that `describeConfig` can hide them.
  */
 import { readFileSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
 import { availableParallelism, homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -11,7 +12,14 @@ import { FerryError } from './errors.js';
 import { PoolName } from './schemas/common.js';
 import { MiB } from './units.js';
 
-const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+/** Digits only: `Number()` would also take '', ' ' (as 0), '0x10' and '1e3'. */
+const integer = (min: number, max: number) =>
+  z
+    .string()
+    .trim()
+    .regex(/^\d{1,16}$/, `must be a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .refine((n) => n >= min && n <= max, `must be a whole number from ${min} to ${max}`);
 const colonList = z.string().transform((text) => text.split(':').filter((part) => part !== ''));
 
 const Environment = z.object({
@@ -47,6 +55,32 @@ const Environment = z.object({
   FERRY_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 
+/** What programs that only talk to the API read. */
+const ClientEnvironment = Environment.pick({
+  FERRY_API_HOST: true,
+  FERRY_API_PORT: true,
+  FERRY_API_TOKEN: true,
+  FERRY_API_TOKEN_FILE: true,
+  FERRY_LOG_LEVEL: true,
+}).extend({
+  FERRY_API_URL: z
+    .string()
+    .refine(isServerUrl, 'must be a URL such as http://127.0.0.1:8080, without a password in it')
+    .optional(),
+});
+
+/** The name of every variable we read; `docs/configuration.md` describes each. */
+export const VARIABLES: readonly string[] = [
+  ...new Set([...Object.keys(Environment.shape), ...Object.keys(ClientEnvironment.shape)]),
+];
+
+export interface ClientConfig {
+  /** Of the API; without a slash at its end. */
+  readonly url: string;
+  readonly token: string | null;
+  readonly logLevel: string;
+}
+
 export interface Config {
   readonly api: { readonly host: string; readonly port: number; readonly token: string | null };
   /** null: the embedded queue server in `dataDir`. */
@@ -73,16 +107,7 @@ export type Env = Readonly<Record<string, string | undefined>>;
  * @throws FerryError CONFIG_INVALID  the message names every variable that is wrong, and what was expected
  */
 export function readConfig(env: Env = process.env): Config {
-  // An empty variable is an unset one: that is what `FERRY_X= ferry serve` means to people.
-  const set = Object.fromEntries(
-    Object.entries(env).filter(([key, value]) => key.startsWith('FERRY_') && value !== ''),
-  );
-  const parsed = Environment.safeParse(set);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => `${issue.path[0]?.toString()}: ${issue.message}`);
-    throw new FerryError('CONFIG_INVALID', problems.join('; '));
-  }
-  const e = parsed.data;
+  const e = check(Environment, env);
   const token = e.FERRY_API_TOKEN ?? (e.FERRY_API_TOKEN_FILE === undefined ? null : readToken(e.FERRY_API_TOKEN_FILE));
   if (token === null && !isLoopback(e.FERRY_API_HOST)) {
     throw new FerryError(
@@ -106,6 +131,43 @@ export function readConfig(env: Env = process.env): Config {
     keepJobs: { seconds: e.FERRY_KEEP_JOBS_SECONDS, count: e.FERRY_KEEP_JOBS_COUNT },
     logLevel: e.FERRY_LOG_LEVEL,
   };
+}
+
+/**
+ * Reads what a client of the API needs: where it is and the token. Without FERRY_API_URL the server is the one
+ * that this environment would start on this machine.
+ * @throws FerryError CONFIG_INVALID  the message names every variable that is wrong
+ */
+export function readClientConfig(env: Env = process.env): ClientConfig {
+  const e = check(ClientEnvironment, env);
+  return {
+    url: e.FERRY_API_URL?.replace(/\/+$/, '') ?? localUrl(e.FERRY_API_HOST, e.FERRY_API_PORT),
+    token: e.FERRY_API_TOKEN ?? (e.FERRY_API_TOKEN_FILE === undefined ? null : readToken(e.FERRY_API_TOKEN_FILE)),
+    logLevel: e.FERRY_LOG_LEVEL,
+  };
+}
+
+function check<Schema extends z.ZodType>(schema: Schema, env: Env): z.output<Schema> {
+  // An empty variable is an unset one: that is what `FERRY_X= ferry serve` means to people.
+  const set = Object.fromEntries(
+    Object.entries(env).filter(([key, value]) => key.startsWith('FERRY_') && value !== ''),
+  );
+  const parsed = schema.safeParse(set);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => `${issue.path[0]?.toString()}: ${issue.message}`);
+  throw new FerryError('CONFIG_INVALID', problems.join('; '));
+}
+
+/** A server that listens on every address is reached through the loopback. */
+function localUrl(host: string, port: number): string {
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return `http://${isIPv6(reachable) ? `[${reachable}]` : reachable}:${port}`;
+}
+
+function isServerUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  return /^https?:$/.test(url.protocol) && url.username === '' && url.password === '';
 }
 
 /** The configuration as it may be shown: the token and a password in the Redis URL are hidden. */

@@ -1,0 +1,35 @@
+/** Errors as a person should see them: what happened, its code, and what to do. Never a stack, unless asked. */
+import type { ErrorCode, FerryError, FieldProblem } from '../../shared/errors.js';
+
+const ADVICE: Partial<Record<ErrorCode, string>> = {
+  UNAUTHORIZED: 'set FERRY_API_TOKEN or FERRY_API_TOKEN_FILE to the token of the server',
+  PATH_FORBIDDEN: 'the server allows only what its FERRY_STORAGE_ROOTS names',
+  TARGET_BUSY: 'unmount it, or wait for the job that uses it ("ferry jobs --state active")',
+  TARGET_TOO_SMALL: 'make the target at least as large as the image',
+  STORAGE_FULL: 'free some space, then "ferry retry ID"',
+  STORAGE_DENIED: 'look at the permissions of the path, and at the user that the node runs as',
+  SOURCE_CHANGED: 'stop whatever writes to the source, then "ferry retry ID"',
+  JOB_NOT_FOUND: '"ferry jobs" lists what there is; old jobs are forgotten (FERRY_KEEP_JOBS_SECONDS)',
+  POOL_UNKNOWN: 'start a node with that pool in its FERRY_POOLS',
+  NODE_UNAVAILABLE: 'look whether a node for that pool runs',
+  QUEUE_UNAVAILABLE: 'look whether Redis runs, and at FERRY_REDIS_URL',
+};
+
+/** Lines for stderr. */
+export function explain(error: FerryError, withStack: boolean): string[] {
+  const lines = [`ferry: ${error.message} (${error.code})`];
+  const { errors } = error.details;
+  // One problem is the message already; of several each gets its line.
+  if (Array.isArray(errors) && errors.length > 1) {
+    for (const { field, message } of errors as readonly FieldProblem[]) lines.push(`  ${field}: ${message}`);
+  }
+  // What names a program to install or a variable to set is advice enough.
+  const advice = /FERRY_|apt-get/.test(error.message) ? undefined : adviceFor(error.code);
+  if (advice !== undefined) lines.push(`  ${advice}`);
+  if (withStack) lines.push(String((error.cause as Error | undefined)?.stack ?? error.stack));
+  return lines;
+}
+
+export function adviceFor(code: ErrorCode): string | undefined {
+  return ADVICE[code];
+}

@@ -1,0 +1,22 @@
+/** The command line as a whole: every command and its help. Runs nothing by itself. */
+import { Command } from 'commander';
+import { addServers } from './commands/serve.js';
+import type { Context } from './context.js';
+import { version } from './serving.js';
+
+const EXIT_CODES = `
+Exit codes:
+  0  done                          3  server or queue cannot be reached
+  1  the job failed                4  the job was canceled
+  2  wrong usage or bad request  130  interrupted; a followed job goes on`;
+
+export function createProgram(context: Context): Command {
+  const program = new Command('ferry')
+    .description('moves virtual machine disk images onto storage')
+    .version(version())
+    .showHelpAfterError('("ferry COMMAND --help" shows what there is)')
+    .addHelpText('after', EXIT_CODES)
+    .exitOverride();
+  addServers(program, context);
+  return program;
+}

@@ -1,0 +1,91 @@
+/**
+ * Puts the services together: which parts `ferry serve`, `ferry api` and `ferry node` run, and in which
+ * order they start and stop. The one place in which services meet.
+ */
+import { readFileSync } from 'node:fs';
+import type { Config } from '../../shared/config.js';
+import { FerryError } from '../../shared/errors.js';
+import type { Log } from '../../shared/log.js';
+import { JobStore } from '../../shared/queue/job-store.js';
+import { PlanClient } from '../../shared/queue/plans.js';
+import { startApi } from '../api/server.js';
+import { startTransferNode } from '../transfer/node.js';
+import { startEmbeddedRedis } from './embedded-redis.js';
+import type { Parts } from './lifecycle.js';
+
+export interface Composition {
+  readonly api: boolean;
+  readonly node: boolean;
+  /** Whether the embedded queue server may be used when no FERRY_REDIS_URL is set. */
+  readonly embeddedQueue: boolean;
+}
+
+/** The line on stdout that says that a server is ready (design §7). */
+export interface Ready {
+  readonly msg: 'ready';
+  readonly api?: { readonly url: string };
+}
+
+/**
+ * Starts the parts in order and hands each to `parts`, so that a failure closes what ran already.
+ * The API listens before the node takes its first job: a port in use is known before any work begins.
+ * @throws FerryError CONFIG_INVALID, QUEUE_UNAVAILABLE, NATIVE_MODULE
+ */
+export async function startParts(
+  composition: Composition,
+  config: Config,
+  log: Log,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<Ready> {
+  const redisUrl = config.redisUrl ?? (await embeddedQueue(composition, config, log, parts, signal));
+  signal.throwIfAborted();
+  const jobs = await JobStore.open({ redisUrl, config, log });
+  parts.add('jobs', () => jobs.close());
+  signal.throwIfAborted();
+  let url: string | undefined;
+  if (composition.api) {
+    const plans = new PlanClient({ redisUrl, log });
+    parts.add('plans', () => plans.close());
+    // `ferry serve` runs the jobs itself: what it may not touch is refused at once, even when that is everything.
+    const check = composition.node ? { checkStorage: true } : {};
+    const api = await startApi({ config, log, jobs, plans, version: version(), ...check });
+    parts.add('api', () => api.close());
+    url = api.url;
+  }
+  signal.throwIfAborted();
+  if (composition.node) {
+    const node = await startTransferNode({ config, log, redisUrl, jobs });
+    parts.add('node', () => node.close());
+    if (config.storageRoots.length === 0) {
+      log.warn('FERRY_STORAGE_ROOTS is not set: every job will be refused');
+    }
+  }
+  signal.throwIfAborted();
+  return url === undefined ? { msg: 'ready' } : { msg: 'ready', api: { url } };
+}
+
+async function embeddedQueue(
+  composition: Composition,
+  config: Config,
+  log: Log,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<string> {
+  if (!composition.embeddedQueue) {
+    throw new FerryError(
+      'CONFIG_INVALID',
+      'FERRY_REDIS_URL: needed here, since API and nodes meet in one Redis; ' +
+        'set it (or --redis-url) to the same server for all, or use "ferry serve" for a single machine',
+    );
+  }
+  const redis = await startEmbeddedRedis(config.dataDir, log.child({ part: 'queue-server' }), signal);
+  parts.add('queue server', () => redis.stop());
+  return redis.url;
+}
+
+/** From package.json, two folders above `dist/services/cli`. */
+export function version(): string {
+  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
