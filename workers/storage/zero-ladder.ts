@@ -132,9 +132,9 @@ export function zeroRange(io: NativeIo, target: TargetHandle, range: Range, allo
 
 /** EINVAL: some kernels and file systems say "not supported" that way; our ranges are always valid. */
 function isRefusal(thrown: unknown): boolean {
-  return (
-    isNativeError(thrown) && ['EOPNOTSUPP', 'ENOTSUP', 'ENODEV', 'ENOTTY', 'ENOSYS', 'EINVAL'].includes(thrown.code)
-  );
+  // Writing zeroes has turned the kernel's error into one of ours already.
+  const cause = thrown instanceof FerryError ? thrown.cause : thrown;
+  return isNativeError(cause) && ['EOPNOTSUPP', 'ENOTSUP', 'ENODEV', 'ENOTTY', 'ENOSYS', 'EINVAL'].includes(cause.code);
 }
 
 function punchHole(io: NativeIo, target: TargetHandle, range: Range): void {
