@@ -1,0 +1,40 @@
+/** Whole jobs without a queue: what a node does with one request, on real threads. */
+import { readdirSync, readlinkSync } from 'node:fs';
+import type { JobRun } from '../../services/transfer/job.js';
+import { JobProgress } from '../../services/transfer/progress.js';
+import { runUpload } from '../../services/transfer/upload.js';
+import { runZero } from '../../services/transfer/zero.js';
+import { createLog } from '../../shared/log.js';
+import { JobRequest, type JobRequestInput, type JobResult } from '../../shared/schemas/job.js';
+import { MiB } from '../../shared/units.js';
+import { ControlBlock } from '../../workers/control.js';
+import { Workers } from '../../workers/pool.js';
+
+export function startWorkers(threads = 4): Workers {
+  return new Workers({ threads, bufferBytes: 8 * MiB });
+}
+
+export function jobRun(workers: Workers, storageRoots: readonly string[], flushIntervalMs = 60_000): JobRun {
+  const progress = new JobProgress(new ControlBlock());
+  return { workers, config: { storageRoots, flushIntervalMs }, progress, log: createLog('silent') };
+}
+
+/** Runs a request as a client writes it; defaults are filled in. */
+export async function runJob(run: JobRun, input: JobRequestInput): Promise<JobResult> {
+  const request = JobRequest.parse(input);
+  return request.kind === 'upload' ? await runUpload(run, request) : await runZero(run, request);
+}
+
+/** Paths of all files and devices that this process has open: the same list before and after means no leak. */
+export function openPaths(): string[] {
+  const paths: string[] = [];
+  for (const fd of readdirSync('/proc/self/fd')) {
+    try {
+      const path = readlinkSync(`/proc/self/fd/${fd}`);
+      if (path.startsWith('/') && !path.startsWith('/proc/')) paths.push(path);
+    } catch {
+      // The descriptor of the listing itself.
+    }
+  }
+  return paths.sort();
+}
