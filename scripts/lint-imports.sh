@@ -17,7 +17,7 @@ cp package.json tsconfig.json "$work/source/"
 ln -s "$root/node_modules" "$work/source/node_modules"
 folders=()
 for folder in services workers shared test bench scripts; do
-  if ! find "$folder" -name '*.ts' 2>/dev/null | grep -q .; then continue; fi
+  if [[ -z $(find "$folder" -name '*.ts' -print -quit 2>/dev/null) ]]; then continue; fi
   folders+=("$folder")
   find "$folder" -name '*.ts' -type f -exec cp --parents {} "$work/source/" \;
 done

@@ -58,7 +58,8 @@ install_packages() {
   echo "setup: installing $*" >&2
   "${as_root[@]}" apt-get update --quiet=2 || give_up 'apt-get update failed' "$@"
   forbid_service_start
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends "$@" ||
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 \
+    --option Dpkg::Use-Pty=0 --no-install-recommends "$@" ||
     give_up 'apt-get install failed' "$@"
   allow_service_start
   # We start our own queue server; the distribution's must not come up with the next boot just because of us.
