@@ -10,7 +10,7 @@ import type { NativeIo } from '../native/index.js';
 import { Capabilities } from './capabilities.js';
 import { isNativeError, storageError } from './errors.js';
 import type { TargetHandle } from './handle.js';
-import { sectorBuffer } from './scratch.js';
+import { copyBuffer, sectorBuffer } from './scratch.js';
 import { withSectorLock } from './sector-lock.js';
 
 /**
@@ -93,9 +93,9 @@ function writeMiddle(
   position: number,
 ): void {
   const capabilities = new Capabilities(target);
-  if (target.directFd !== null && capabilities.direct && memoryFits(io, buffer, offset, target.sectorSize)) {
+  if (target.directFd !== null && capabilities.direct) {
     try {
-      writeFully(io, target.directFd, target.path, buffer, offset, length, position);
+      writeDirect(io, target, target.directFd, buffer, offset, length, position);
       return;
     } catch (thrown) {
       // The probe at opening reads; storage that takes direct reads but no direct writes shows here.
@@ -104,6 +104,32 @@ function writeMiddle(
     }
   }
   writeFully(io, target.fd, target.path, buffer, offset, length, position);
+}
+
+/**
+ * Memory that does not fit direct I/O is copied into memory that does, not written through the page cache:
+ * a page of a device has several sectors, and a cached one that is written back would undo another thread's
+ * direct write of its neighbour.
+ */
+function writeDirect(
+  io: NativeIo,
+  target: TargetHandle,
+  directFd: number,
+  buffer: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+): void {
+  if (memoryFits(io, buffer, offset, target.sectorSize)) {
+    writeFully(io, directFd, target.path, buffer, offset, length, position);
+    return;
+  }
+  const fitting = copyBuffer(io);
+  for (let done = 0; done < length; done += fitting.length) {
+    const part = Math.min(fitting.length, length - done);
+    fitting.set(buffer.subarray(offset + done, offset + done + part));
+    writeFully(io, directFd, target.path, fitting, 0, part, position + done);
+  }
 }
 
 /** A part of one sector. */
