@@ -1,6 +1,12 @@
 /** The command line as a whole: every command and its help. Runs nothing by itself. */
 import { Command } from 'commander';
+import { addConfig } from './commands/config.js';
+import { addImport } from './commands/import.js';
+import { addCancel, addJob, addRetry } from './commands/job.js';
+import { addJobs } from './commands/jobs.js';
+import { addProbe } from './commands/probe.js';
 import { addServers } from './commands/serve.js';
+import { addZero } from './commands/zero.js';
 import type { Context } from './context.js';
 import { version } from './serving.js';
 
@@ -17,6 +23,17 @@ export function createProgram(context: Context): Command {
     .showHelpAfterError('("ferry COMMAND --help" shows what there is)')
     .addHelpText('after', EXIT_CODES)
     .exitOverride();
+  program.commandsGroup('Jobs:');
+  addImport(program, context);
+  addZero(program, context);
+  addJobs(program, context);
+  addJob(program, context);
+  addCancel(program, context);
+  addRetry(program, context);
+  program.commandsGroup('Servers:');
   addServers(program, context);
+  addConfig(program, context);
+  program.commandsGroup('Storage:');
+  addProbe(program, context);
   return program;
 }

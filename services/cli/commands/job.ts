@@ -1,0 +1,53 @@
+/** `ferry job`, `ferry cancel`, `ferry retry`: what can be done with one job. */
+import type { Command } from 'commander';
+import { addClientFlags, type ClientFlags, clientOf } from '../client-flags.js';
+import type { Context } from '../context.js';
+import { followAndReport } from '../following.js';
+import { jobLines } from '../report.js';
+
+interface FollowFlags extends ClientFlags {
+  readonly follow?: true;
+}
+
+const ID = 'as "ferry import" and "ferry jobs" print it';
+
+export function addJob(program: Command, context: Context): void {
+  const command = program
+    .command('job')
+    .description('show one job')
+    .argument('<ID>', ID)
+    .option('--follow', 'show it until it ends; the exit code says how');
+  addClientFlags(command).action(async (id: string, flags: FollowFlags) => {
+    const client = clientOf(flags, context);
+    const json = flags.json === true;
+    if (flags.follow === true) return context.exitWith(await followAndReport(context, client, id, json));
+    const job = await client.job(id);
+    if (json) context.screen.line(JSON.stringify(job));
+    else for (const line of jobLines(job)) context.screen.line(line);
+  });
+}
+
+export function addCancel(program: Command, context: Context): void {
+  const command = program.command('cancel').description('cancel a job that has not ended').argument('<ID>', ID);
+  addClientFlags(command).action(async (id: string, flags: ClientFlags) => {
+    const job = await clientOf(flags, context).cancel(id);
+    if (flags.json === true) return context.screen.line(JSON.stringify(job));
+    const outcome = job.state === 'canceled' ? 'is canceled' : 'will stop at its next step';
+    context.screen.line(`job ${job.id} ${outcome}`);
+  });
+}
+
+export function addRetry(program: Command, context: Context): void {
+  const command = program
+    .command('retry')
+    .description('queue a failed or canceled job once more')
+    .argument('<ID>', ID)
+    .option('--follow', 'show it until it ends; the exit code says how');
+  addClientFlags(command).action(async (id: string, flags: FollowFlags) => {
+    const client = clientOf(flags, context);
+    const json = flags.json === true;
+    const job = await client.retry(id);
+    if (flags.follow === true) return context.exitWith(await followAndReport(context, client, id, json));
+    context.screen.line(json ? JSON.stringify(job) : `job ${job.id} is ${job.state}`);
+  });
+}

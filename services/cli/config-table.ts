@@ -1,0 +1,42 @@
+/** The configuration variable by variable, as people set it: which value holds, and where it comes from. */
+import type { Config, Env } from '../../shared/config.js';
+
+export interface Setting {
+  readonly variable: string;
+  readonly value: string;
+  readonly from: 'flag' | 'environment' | 'default';
+}
+
+/** @param shown  the configuration with its secrets hidden */
+export function settings(shown: Config, env: Env, fromFlags: ReadonlySet<string>): Setting[] {
+  const values: Record<string, string | number | null> = {
+    FERRY_API_HOST: shown.api.host,
+    FERRY_API_PORT: shown.api.port,
+    FERRY_API_TOKEN: shown.api.token,
+    FERRY_REDIS_URL: shown.redisUrl ?? '(embedded)',
+    FERRY_DATA_DIR: shown.dataDir,
+    FERRY_STORAGE_ROOTS: shown.storageRoots.join(':') || '(nothing is allowed)',
+    FERRY_POOLS: shown.pools.join(','),
+    FERRY_NODE_NAME: shown.nodeName,
+    FERRY_THREADS: shown.threads,
+    FERRY_CONCURRENCY: shown.concurrency,
+    FERRY_BUFFER_BYTES: shown.bufferBytes,
+    FERRY_JOB_ATTEMPTS: shown.jobAttempts,
+    FERRY_RETRY_DELAY_MS: shown.retryDelayMs,
+    FERRY_FLUSH_INTERVAL_MS: shown.flushIntervalMs,
+    FERRY_KEEP_JOBS_SECONDS: shown.keepJobs.seconds,
+    FERRY_KEEP_JOBS_COUNT: shown.keepJobs.count,
+    FERRY_LOG_LEVEL: shown.logLevel,
+  };
+  return Object.entries(values).map(([variable, value]) => ({
+    variable,
+    value: value === null ? '(none)' : String(value),
+    from: fromFlags.has(variable) ? 'flag' : isSet(variable, env) ? 'environment' : 'default',
+  }));
+}
+
+/** The token may come from a file that another variable names. */
+function isSet(variable: string, env: Env): boolean {
+  const also = variable === 'FERRY_API_TOKEN' ? [env.FERRY_API_TOKEN_FILE] : [];
+  return [env[variable], ...also].some((value) => value !== undefined && value !== '');
+}

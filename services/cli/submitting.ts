@@ -1,0 +1,72 @@
+/** What `ferry import` and `ferry zero` share: flags of a new job, and what happens with the request. */
+import { type Command, Option } from 'commander';
+import type { JobRequestInput } from '../../shared/schemas/job.js';
+import type { ClientFlags } from './client-flags.js';
+import { addClientFlags, clientOf } from './client-flags.js';
+import type { Context } from './context.js';
+import { followAndReport } from './following.js';
+import { parseInteger, parseLabel, parseSize } from './parse.js';
+import { planLines } from './report.js';
+import type { TargetFlags } from './targets.js';
+
+export interface SubmitFlags extends ClientFlags, TargetFlags {
+  readonly sparse?: true;
+  readonly follow?: true;
+  readonly dryRun?: true;
+  readonly label?: Record<string, string>;
+  readonly priority?: number;
+  readonly pool?: string;
+  readonly idempotencyKey?: string;
+}
+
+export function addSubmitFlags(command: Command): Command {
+  command
+    .option('--sparse', 'give space back where there are zeroes; default: reserve all of it')
+    .option('--follow', 'show the job until it ends; the exit code says how')
+    .option('--dry-run', 'print what would be done; nothing is written or queued')
+    .addOption(new Option('--size <SIZE>', 'size of a file target, such as 10GiB').argParser(parseSize))
+    .addOption(
+      new Option('--target-type <TYPE>', 'what the target is, when it is not on this machine').choices([
+        'block',
+        'file',
+      ]),
+    )
+    .addOption(new Option('--label <KEY=VALUE>', 'a label of the job; may be repeated').argParser(parseLabel))
+    .addOption(new Option('--priority <N>', '0 to 1000; higher runs sooner').argParser(parseInteger(0, 1000)))
+    .option('--pool <NAME>', 'pool whose nodes run the job')
+    .option('--idempotency-key <KEY>', 'the same key gives the same job: safe to repeat after a lost answer');
+  return addClientFlags(command);
+}
+
+/** The parts of a request that both kinds have. */
+export function commonRequest({ label, pool }: SubmitFlags): Pick<JobRequestInput, 'labels' | 'pool'> {
+  return { ...(label === undefined ? {} : { labels: label }), ...(pool === undefined ? {} : { pool }) };
+}
+
+export function commonOptions({ sparse, priority }: SubmitFlags) {
+  return {
+    ...(sparse === true ? { allocation: 'sparse' as const } : {}),
+    ...(priority === undefined ? {} : { priority }),
+  };
+}
+
+/** Sends the request, or asks for its plan, and says what came of it. @returns the exit code */
+export async function submit(context: Context, request: JobRequestInput, flags: SubmitFlags): Promise<number> {
+  const client = clientOf(flags, context);
+  const { screen } = context;
+  const json = flags.json === true;
+  if (flags.dryRun === true) {
+    const plan = await client.plan(request);
+    if (json) screen.line(JSON.stringify(plan));
+    else for (const line of planLines(plan)) screen.line(line);
+    return 0;
+  }
+  const job = await client.submit(request, flags.idempotencyKey);
+  if (flags.follow === true) {
+    if (!json) screen.line(`job ${job.id}`);
+    return await followAndReport(context, client, job.id, json);
+  }
+  screen.line(json ? JSON.stringify(job) : `job ${job.id} is ${job.state}`);
+  if (screen.terminal && !json) screen.note(`Follow it with "ferry job ${job.id} --follow"`);
+  return 0;
+}

@@ -1,0 +1,35 @@
+/** Turns what a person typed as a target into what the API wants. */
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { InvalidArgumentError } from 'commander';
+import type { JobRequestInput } from '../../shared/schemas/job.js';
+
+export type TargetInput = JobRequestInput['target'];
+export type TargetType = TargetInput['type'];
+
+export interface TargetFlags {
+  readonly targetType?: TargetType;
+  readonly size?: number;
+}
+
+/**
+ * A block device when this machine has one there, or when the path could be nothing else; a file otherwise.
+ * The node may be another machine: then `--target-type` says what we cannot see.
+ */
+export async function targetOf(typed: string, flags: TargetFlags): Promise<TargetInput> {
+  const path = absolutePath(typed);
+  const type = flags.targetType ?? ((await looksLikeDevice(path)) ? 'block' : 'file');
+  if (type === 'file') return { type, path, ...(flags.size === undefined ? {} : { size: flags.size }) };
+  if (flags.size === undefined) return { type, path };
+  throw new InvalidArgumentError(`--size is for files; ${path} is a block device, which has its size.`);
+}
+
+export function absolutePath(typed: string): string {
+  if (/^\w+:\/\//.test(typed)) throw new InvalidArgumentError(`${typed}: expected a path; URLs are not supported yet.`);
+  return resolve(typed);
+}
+
+async function looksLikeDevice(path: string): Promise<boolean> {
+  const stats = await stat(path).catch(() => undefined);
+  return stats === undefined ? path.startsWith('/dev/') : stats.isBlockDevice();
+}

@@ -1,0 +1,43 @@
+/** Numbers and jobs as short words for people. Pure functions; nothing here prints. */
+import type { JobPhase, JobView, Progress } from '../../shared/schemas/job.js';
+import { formatBytes } from '../../shared/units.js';
+
+/** `850 ms`, `12.3 s`, `4 min 5 s`, `3 h 20 min`. */
+export function formatDuration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+export function formatRate(bytesPerSecond: number): string {
+  return `${formatBytes(Math.round(bytesPerSecond))}/s`;
+}
+
+/** The pieces of a progress bar or line. Verifying counts its own bytes: copying has filled the others. */
+export function progressWords(
+  phase: JobPhase | null,
+  progress: Progress,
+): { amount: string; rate: string; eta: string } {
+  const bytes = phase === 'verifying' ? progress.verifiedBytes : progress.doneBytes;
+  const eta = progress.etaSeconds === null ? '' : `${formatDuration(Math.ceil(progress.etaSeconds) * 1000)} left`;
+  return {
+    amount: `${formatBytes(bytes)} of ${formatBytes(progress.totalBytes)}`,
+    rate: formatRate(progress.bytesPerSecond),
+    eta: progress.percent >= 100 ? '' : eta.replace('.0 s', ' s'),
+  };
+}
+
+/** What a job does, in words: `/srv/a.img -> /dev/vg/lv`. */
+export function jobTitle(job: Pick<JobView, 'kind' | 'source' | 'target' | 'ranges'>): string {
+  if (job.source !== undefined) return `${job.source.path} -> ${job.target.path}`;
+  const ranges = job.ranges === undefined ? '' : ` (${job.ranges.length} range${job.ranges.length === 1 ? '' : 's'})`;
+  return `zero ${job.target.path}${ranges}`;
+}
+
+/** Where a job stands: its phase while it runs, its state otherwise. */
+export function jobStage(job: Pick<JobView, 'state' | 'phase'>): string {
+  return job.state === 'active' && job.phase !== null ? job.phase : job.state;
+}
