@@ -85,7 +85,7 @@ export class Attempt {
       unsubscribe();
       await reports;
     }
-    if ('result' in outcome) await this.#complete(record, outcome.result, log);
+    if ('result' in outcome) await this.#finish(record, { state: 'completed', result: outcome.result }, log);
     else await this.#settleError(record, outcome.error, log);
   }
 
@@ -111,11 +111,6 @@ export class Attempt {
 
   async #report(record: JobRecord): Promise<boolean> {
     return await this.context.jobs.report(record.id, record.attempt, this.#progress.phase, this.#progress.sample());
-  }
-
-  async #complete(record: JobRecord, result: JobResult, log: Log): Promise<void> {
-    await this.#record(log, () => this.#report(record));
-    await this.#finish(record, { state: 'completed', result }, log);
   }
 
   async #settleError(record: JobRecord, error: FerryError, log: Log): Promise<void> {
@@ -146,6 +141,8 @@ export class Attempt {
   }
 
   async #finish(record: JobRecord, outcome: Outcome, log: Log): Promise<void> {
+    // How far it came, also when it failed: the last sample may be half a second old.
+    await this.#record(log, () => this.#report(record));
     const recorded = await this.#record(log, () => this.context.jobs.finish(record.id, record.attempt, outcome));
     if (recorded) log.info({ state: outcome.state }, outcome.state);
     else log.warn({ state: outcome.state }, 'ended, but another attempt owns the job now');
