@@ -15,13 +15,17 @@ const MAX_PROBLEMS = 50;
 export function validate<Schema extends z.ZodType>(schema: Schema, value: unknown, whole: string): z.output<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.flatMap((issue) => explain(issue, value, whole));
-  throw invalid(problems.slice(0, MAX_PROBLEMS));
+  // The first problem of a field: the rest of them (too big, and no whole number) say the same in other words.
+  const problems = new Map<string, FieldProblem>();
+  for (const problem of parsed.error.issues.flatMap((issue) => explain(issue, value, whole))) {
+    if (!problems.has(problem.field)) problems.set(problem.field, problem);
+  }
+  throw invalid([...problems.values()].slice(0, MAX_PROBLEMS));
 }
 
 function explain(issue: Issue, value: unknown, whole: string): FieldProblem[] {
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ field: fieldName([...issue.path, key]), message: 'is not known' }));
+    return issue.keys.map((key) => ({ field: fieldName([...issue.path, key.slice(0, 100)]), message: 'is not known' }));
   }
   const field = fieldName(issue.path) || whole;
   if (issue.path.length > 0 && at(value, issue.path) === undefined) return [{ field, message: 'is missing' }];
