@@ -59,9 +59,10 @@ export function timeMs(cost: ZeroCost, length: number, calls: number): number {
 }
 
 function describe(cost: ZeroCost): string {
-  const rate = Number.isFinite(cost.bytesPerSecond) ? `${formatBytes(cost.bytesPerSecond)}/s` : 'too quick to measure';
-  const call = `${cost.callMs.toFixed(2)} ms a call`;
-  return `${cost.method} measured at ${rate}, ${call}`;
+  const rate = Number.isFinite(cost.bytesPerSecond)
+    ? `zeroes ${formatBytes(cost.bytesPerSecond)}/s`
+    : 'is too quick to measure';
+  return `${cost.method} ${rate} at ${cost.callMs.toFixed(2)} ms a call`;
 }
 
 /** Data closer together than this is copied in one go on a preallocated target: a hole costs more calls than bytes. */

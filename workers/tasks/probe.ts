@@ -155,6 +155,8 @@ async function tryAll(io: NativeIo, target: TargetHandle): Promise<Tried> {
   const writeBytesPerSecond = rate(fill);
   const methods = everyMethod(target.kind).map(({ allocation, method }) => {
     fill();
+    // Growing is for what lies behind the end of a file.
+    if (method === 'ftruncate-grow') io.ftruncate(target.fd, 0);
     let supported = false;
     const bytesPerSecond = rate(() => {
       supported = tryZeroMethod(io, target, range, allocation, method);
