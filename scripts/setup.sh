@@ -36,7 +36,7 @@ main() {
 }
 
 check_node() {
-  if ! command -v node npm >/dev/null; then
+  if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
     echo 'setup: Node.js 20.19 or newer with npm is needed; install it first' >&2
     exit 1
   fi
