@@ -46,7 +46,7 @@ export class BarDisplay implements Display {
     const bar = barsize >= 5 ? '{bar} ' : '';
     return new SingleBar(
       {
-        format: `{stage} ${bar}{percent} %  {amount}  {rate}  {eta}`,
+        format: `{stage} ${bar}{percent} %  {amount}  {rate}  {left}`,
         barsize: Math.max(barsize, 5),
         stream: process.stdout,
         hideCursor: true,
@@ -60,4 +60,4 @@ export class BarDisplay implements Display {
   }
 }
 
-const NO_WORDS = { amount: '', rate: '', eta: '' };
+const NO_WORDS = { amount: '', rate: '', left: '' };

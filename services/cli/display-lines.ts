@@ -57,6 +57,6 @@ function details(job: JobView): string[] {
   if (job.state === 'queued' && job.error !== undefined)
     return [`again, after: ${job.error.message} (${job.error.code})`];
   if (job.state !== 'active' || job.progress === null) return [];
-  const { amount, rate, eta } = progressWords(job.phase, job.progress);
-  return [`${job.progress.percent.toFixed(1)} %`, amount, rate, eta].filter((word) => word !== '');
+  const { amount, rate, left } = progressWords(job.phase, job.progress);
+  return [`${job.progress.percent.toFixed(1)} %`, amount, rate, left].filter((word) => word !== '');
 }

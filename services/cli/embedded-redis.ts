@@ -148,7 +148,7 @@ async function ensureServer(paths: QueuePaths, log: Log, signal: AbortSignal): P
       }
       try {
         child = await spawnRedis(paths, lock.fd);
-        log.info({ pid: child.pid, directory: paths.directory }, 'started the embedded queue server');
+        log.info({ serverPid: child.pid, directory: paths.directory }, 'started the embedded queue server');
       } finally {
         await lock.close();
       }

@@ -20,13 +20,13 @@ export function formatRate(bytesPerSecond: number): string {
 export function progressWords(
   phase: JobPhase | null,
   progress: Progress,
-): { amount: string; rate: string; eta: string } {
+): { amount: string; rate: string; left: string } {
   const bytes = phase === 'verifying' ? progress.verifiedBytes : progress.doneBytes;
-  const eta = progress.etaSeconds === null ? '' : `${formatDuration(Math.ceil(progress.etaSeconds) * 1000)} left`;
+  const left = progress.etaSeconds === null ? '' : `${formatDuration(Math.ceil(progress.etaSeconds) * 1000)} left`;
   return {
     amount: `${formatBytes(bytes)} of ${formatBytes(progress.totalBytes)}`,
     rate: formatRate(progress.bytesPerSecond),
-    eta: progress.percent >= 100 ? '' : eta.replace('.0 s', ' s'),
+    left: progress.percent >= 100 ? '' : left.replace('.0 s', ' s'),
   };
 }
 

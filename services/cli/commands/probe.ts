@@ -45,7 +45,7 @@ function reportLines(report: ProbeReport): string[] {
       ['sectors', sectors(report)],
       ['direct I/O', report.directIo ? 'yes' : `no: ${report.directRefusal ?? 'refused'}`],
       ['holes', report.kind === 'block' ? null : report.extents ? 'can be told from data' : 'cannot be told from data'],
-      ['zeroes itself', report.offloadsZero === null ? null : report.offloadsZero ? 'yes' : 'no'],
+      ['zero offload', report.offloadsZero === null ? null : report.offloadsZero ? 'yes' : 'no'],
       ['writes', report.writeBytesPerSecond === null ? null : formatRate(report.writeBytesPerSecond)],
       ['tried on', report.triedOn],
     ]),
