@@ -35,8 +35,10 @@ export async function openSource(io: NativeIo, request: OpenSourceRequest): Prom
     request.roots,
   );
   const kind = existing(found);
-  const { O_RDONLY, O_NOFOLLOW } = io.constants;
-  const fd = guard(found.path, 'open', () => io.open(found.path, O_RDONLY | O_NOFOLLOW));
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = io.constants;
+  // O_NONBLOCK means nothing to a file; a FIFO that took its place meanwhile would block the thread for ever.
+  const flags = O_RDONLY | O_NOFOLLOW | (kind === 'file' ? O_NONBLOCK : 0);
+  const fd = guard(found.path, 'open', () => io.open(found.path, flags));
   try {
     assertSame(fd, found.path, kind);
     const size = sizeOf(io, fd, kind, found.path);
@@ -77,9 +79,12 @@ export async function openTarget(io: NativeIo, request: OpenTargetRequest): Prom
   const created = found.kind === null;
   const fd = created ? createFile(io, found.path) : openExisting(io, found.path, request.type);
   let directFd: number | null = null;
+  let owned = false;
   try {
-    assertSame(fd, found.path, request.type);
     if (request.type === 'file') lockTarget(io, fd, found.path);
+    // After locking: whoever made the file may have removed it again before that.
+    assertSame(fd, found.path, request.type);
+    owned = true;
     const sizeNow = sizeOf(io, fd, request.type, found.path);
     const identity = identify(fd, request.type, sizeNow);
     assertNotSource(identity, request.source, found.path);
@@ -103,7 +108,8 @@ export async function openTarget(io: NativeIo, request: OpenTargetRequest): Prom
     };
   } catch (thrown) {
     if (directFd !== null) io.close(directFd);
-    if (created) guard(found.path, 'remove', () => removeCreated(fd, found.path));
+    // Not a file that somebody else locked since we made it: it would write to a file without a name.
+    if (created && owned) guard(found.path, 'remove', () => removeCreated(fd, found.path));
     io.close(fd);
     throw storageError(thrown, found.path, 'open');
   }
