@@ -24,16 +24,22 @@ export async function withHandles<T>(
   work: (keep: <H extends SourceHandle | TargetHandle>(opening: Promise<H>) => Promise<H>) => Promise<T>,
 ): Promise<T> {
   const handles: (SourceHandle | TargetHandle)[] = [];
+  // The target first: its lock is what another job may be waiting for.
+  const closeAll = () => workers.run('close', { handles: handles.toReversed() });
+  let value: T;
   try {
-    return await work(async (opening) => {
+    value = await work(async (opening) => {
       const handle = await opening;
       handles.push(handle);
       return handle;
     });
-  } finally {
-    // The target first: its lock is what another job may be waiting for.
-    await workers.run('close', { handles: handles.reverse() });
+  } catch (reason) {
+    // Why the work failed is what counts, not what closing says after that.
+    await closeAll().catch(() => {});
+    throw reason;
   }
+  await closeAll();
+  return value;
 }
 
 export function makeResult(progress: JobProgress, plan: Plan, startedMs: number): JobResult {

@@ -10,7 +10,7 @@ export const openSource: TaskFunction<'openSource'> = (request) => open(loadNati
 export const openTarget: TaskFunction<'openTarget'> = (request) => openForWriting(loadNative(), request);
 
 export const close: TaskFunction<'close'> = ({ handles }) => {
-  for (const handle of handles) closeStorage(loadNative(), handle);
+  closeStorage(loadNative(), ...handles);
 };
 
 export const checkSource: TaskFunction<'checkSource'> = ({ source }) => {
