@@ -16,23 +16,26 @@ export function pack(ranges: readonly Range[]): Float64Array {
 
 /** Whether any of the ranges, which are in order, has a byte in [start, stop). */
 export function touches(pairs: Float64Array, start: number, stop: number): boolean {
-  // The first range that ends behind `start`, by bisection: there may be a hundred thousand.
+  const first = 2 * firstEndingBehind(pairs, start);
+  return first < pairs.length && (pairs[first] ?? 0) < stop;
+}
+
+/** The ranges, which are in order, that touch [start, stop). */
+export function slice(pairs: Float64Array, start: number, stop: number): Float64Array {
+  const first = 2 * firstEndingBehind(pairs, start);
+  let last = first;
+  while (last < pairs.length && (pairs[last] ?? 0) < stop) last += 2;
+  return pairs.slice(first, last);
+}
+
+/** Number of the first range that ends behind `position`, by bisection: there may be a hundred thousand. */
+function firstEndingBehind(pairs: Float64Array, position: number): number {
   let low = 0;
   let high = pairs.length / 2;
   while (low < high) {
     const mid = (low + high) >>> 1;
-    if ((pairs[2 * mid] ?? 0) + (pairs[2 * mid + 1] ?? 0) > start) high = mid;
+    if ((pairs[2 * mid] ?? 0) + (pairs[2 * mid + 1] ?? 0) > position) high = mid;
     else low = mid + 1;
   }
-  return 2 * low < pairs.length && (pairs[2 * low] ?? 0) < stop;
-}
-
-/** The part of the ranges, which are in order, that touches [start, stop). */
-export function slice(pairs: Float64Array, start: number, stop: number): Float64Array {
-  const found: number[] = [];
-  for (const range of unpack(pairs)) {
-    if (range.start >= stop) break;
-    if (range.start + range.length > start) found.push(range.start, range.length);
-  }
-  return Float64Array.from(found);
+  return low;
 }
