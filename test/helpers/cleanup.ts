@@ -66,6 +66,14 @@ if (typeof after === 'function') {
   });
 }
 
+// A run that CI gives up on must not leave loop devices behind; mocha itself looks after SIGINT only.
+for (const [name, status] of [
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const) {
+  process.once(name, () => process.exit(status));
+}
+
 process.on('exit', () => {
   for (const { label, tryOnce } of [...open].reverse()) {
     try {
