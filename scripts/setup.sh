@@ -46,8 +46,8 @@ check_node() {
   fi
 }
 
+as_root=() # what makes a command run as root
 install_packages() {
-  local as_root=()
   if ! command -v apt-get >/dev/null; then give_up 'there is no apt-get here' "$@"; fi
   if ((EUID != 0)); then
     # Without a terminal sudo could not ask for a password, only hang or fail.
