@@ -14,6 +14,8 @@ export interface ApiContext {
   readonly version: string;
   /** True: paths and pools are those of this machine, so a bad one is refused before it is queued. */
   readonly checkStorage: boolean;
+  /** How often an event stream without news says that it is alive. */
+  readonly heartbeatMs: number;
   /** Aborted when the server closes: long polls answer and event streams end. */
   readonly closing: AbortSignal;
 }

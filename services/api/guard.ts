@@ -25,11 +25,13 @@ export function tokenGuard({ config }: ApiContext): RequestHandler {
 
 /** @throws FerryError BAD_REQUEST (by next) */
 export function browserGuard({ config }: ApiContext): RequestHandler {
-  if (config.api.token !== null) return (_request, _response, next) => next();
+  const { token, host: configured } = config.api;
   return (request, _response, next) => {
     const { host, origin } = request.headers;
     const name = hostName(host);
-    if (name === null || !(isLoopbackName(name) || name === config.api.host.toLowerCase())) {
+    if (name === null) return next(new FerryError('BAD_REQUEST', 'Host: must be a name or an address'));
+    if (token !== null) return next();
+    if (!isLoopbackName(name) && name !== configured.toLowerCase()) {
       return next(new FerryError('BAD_REQUEST', 'Host: without a token only loopback names are served'));
     }
     if (origin !== undefined && origin.toLowerCase() !== `http://${host?.toLowerCase()}`) {

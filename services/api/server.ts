@@ -7,12 +7,14 @@ import { FerryError } from '../../shared/errors.js';
 import { createApp } from './app.js';
 import type { ApiContext } from './context.js';
 
-export interface ApiOptions extends Omit<ApiContext, 'closing' | 'checkStorage'> {
+export interface ApiOptions extends Omit<ApiContext, 'closing' | 'checkStorage' | 'heartbeatMs'> {
   /**
    * True: check pools and paths of a request against `config` before it is queued. Right when a node of this
    * machine runs the jobs; `ferry api` without storage roots has nothing to check. Default: when there are roots.
    */
   readonly checkStorage?: boolean;
+  /** Default: 15 s, shorter than the idle limits of common proxies. */
+  readonly heartbeatMs?: number;
 }
 
 export interface RunningApi {
@@ -27,6 +29,7 @@ const REQUEST_TIMEOUT_MS = 60_000;
 const HEADERS_TIMEOUT_MS = 20_000;
 // Longer than the 60 s that proxies commonly keep an idle connection: then they close it, not we under a request.
 const KEEP_ALIVE_MS = 65_000;
+const HEARTBEAT_MS = 15_000;
 const CLOSE_PATIENCE_MS = 5000;
 
 /**
@@ -40,6 +43,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   const context: ApiContext = {
     ...options,
     log: options.log.child({ part: 'api' }),
+    heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
     checkStorage: options.checkStorage ?? options.config.storageRoots.length > 0,
     closing: closing.signal,
   };

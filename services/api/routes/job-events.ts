@@ -15,14 +15,14 @@ import { JobPath, NoQuery } from '../schemas.js';
 import { hasEnded, jobView } from '../view.js';
 import { jobIdOf, jobNotFound } from './job-id.js';
 
-// Shorter than the idle limits of common proxies.
-const HEARTBEAT_MS = 15_000;
 const RECONNECT_MS = 2000;
 // A client that does not read must not fill our memory: it misses progress, then it is let go.
 const SKIP_PROGRESS_BYTES = 256 * 1024;
 const LET_GO_BYTES = 4 * 1024 * 1024;
 // A change that was published wakes us at once; this only bounds what a lost one could cost.
 const LOOK_AGAIN_MS = 30_000;
+// How long a client may take to read the end of its stream.
+const LAST_WORDS_MS = 30_000;
 
 export const jobEvents: Route = {
   method: 'get',
@@ -60,9 +60,18 @@ export const jobEvents: Route = {
       response.type('text/event-stream').end();
       return;
     }
-    const session = await createSession(request, response, { keepAlive: HEARTBEAT_MS, retry: RECONNECT_MS });
-    await follow(context, session, response, record);
+    // Our own heartbeat: that of better-sse goes on until the client is gone, and its write after the end of a
+    // stream that a stalled client has not read yet would be an uncaught error.
+    const session = await createSession(request, response, { keepAlive: null, retry: RECONNECT_MS });
+    const heartbeat = setInterval(() => response.write(':\n\n'), context.heartbeatMs);
+    try {
+      await follow(context, session, response, record);
+    } finally {
+      clearInterval(heartbeat);
+    }
     response.end();
+    const stalled = setTimeout(() => response.destroy(), LAST_WORDS_MS);
+    response.once('close', () => clearTimeout(stalled));
   },
 };
 
@@ -70,6 +79,8 @@ async function follow(context: ApiContext, session: Session, response: Response,
   const wanted = whileWanted(context, response);
   try {
     let shown = first;
+    // A client that is gone already cannot be pushed to.
+    if (!session.isConnected) return;
     session.push(jobView(first), 'state', String(first.version));
     while (!hasEnded(shown) && !wanted.signal.aborted) {
       const now = await context.jobs.waitForChange(shown.id, shown.version, LOOK_AGAIN_MS, wanted.signal);

@@ -9,7 +9,7 @@ describe('API: who may call', () => {
     const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
 
     before(async () => {
-      api = await TestApi.start({ token: 'correct horse'.replace(' ', '-') });
+      api = await TestApi.start({ token: 'correct-horse' });
     });
     after(async () => {
       await api?.stop();
@@ -19,6 +19,14 @@ describe('API: who may call', () => {
       expect((await api.send('GET', '/v1/jobs', bearer('correct-horse'))).status).to.equal(200);
       const lower = { headers: { authorization: 'bearer correct-horse', host: 'ferry.example:1' } };
       expect((await api.send('GET', '/v1/jobs', lower)).status).to.equal(200);
+    });
+
+    it('refuses a Host that is no name', async () => {
+      for (const host of ['a b', 'a@b', 'http://x', '[::1']) {
+        const headers = { authorization: 'Bearer correct-horse', host };
+        const reply = await api.send('GET', '/v1/jobs', { headers });
+        expect([reply.status, reply.json?.code], host).to.deep.equal([400, 'BAD_REQUEST']);
+      }
     });
 
     it('refuses everybody else, everywhere but at health and the description', async () => {

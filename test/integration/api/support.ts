@@ -16,6 +16,7 @@ export interface ApiSetup {
   readonly host?: string;
   readonly checkStorage?: boolean;
   readonly planTimeoutMs?: number;
+  readonly heartbeatMs?: number;
 }
 
 export interface Reply {
@@ -63,8 +64,8 @@ export class TestApi {
     };
     const jobs = await JobStore.open({ redisUrl: redis.url, config, log });
     const plans = new PlanClient({ redisUrl: redis.url, log, timeoutMs: setup.planTimeoutMs ?? 5000 });
-    const { checkStorage = true } = setup;
-    const api = await startApi({ config, log, jobs, plans, version: '1.2.3', checkStorage });
+    const { checkStorage = true, heartbeatMs = 15_000 } = setup;
+    const api = await startApi({ config, log, jobs, plans, version: '1.2.3', checkStorage, heartbeatMs });
     return new TestApi(redis, jobs, plans, api, dir);
   }
 

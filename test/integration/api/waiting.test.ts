@@ -138,6 +138,43 @@ describe('API: long poll and events', () => {
     stream.destroy();
   });
 
+  it('says that it is alive while nothing happens', async () => {
+    const quiet = await TestApi.start({ heartbeatMs: 20 });
+    const stream = await quiet.open('GET', `/v1/jobs/${await quiet.submit({ pool: 'fast' })}/events`);
+    stream.setEncoding('utf8');
+    let text = '';
+    for await (const chunk of stream) {
+      text += chunk;
+      if (text.endsWith(':\n\n:\n\n')) break;
+    }
+    await quiet.stop();
+  });
+
+  // The heartbeat of better-sse wrote after the end of a stream that was not read yet: an uncaught error.
+  it('survives a client that does not read, and lets it read the end later', async () => {
+    const stalled = await TestApi.start({ heartbeatMs: 20 });
+    // 110 KB an event, 6 MB in all: more than the kernel holds for a client that does not read.
+    const ranges = Array.from({ length: 3000 }, (_, i) => ({ start: i * 1_000_000_000, length: 4096 }));
+    const target = { type: 'file', path: stalled.path('out.raw') };
+    const body = { kind: 'zero', target, ranges, pool: 'fast' };
+    const { id } = (await stalled.send('POST', '/v1/jobs', { body })).json;
+    const stream = await stalled.open('GET', `/v1/jobs/${id}/events`);
+    stream.pause();
+    while (stalled.jobs.watched === 0) await delay(5);
+    for (let attempt = 1; attempt <= 29; attempt++) {
+      await stalled.jobs.start(id, 'test');
+      await delay(10);
+      if (attempt < 29) await stalled.jobs.requeue(id, attempt, null);
+      else await stalled.jobs.finish(id, attempt, { state: 'completed', result });
+      await delay(10);
+    }
+    await delay(200);
+    let last: SseEvent | undefined;
+    for await (const event of readEvents(stream)) last = event;
+    expect(last?.data.state).to.equal('completed');
+    await stalled.stop();
+  });
+
   it('ends long polls and streams at once when it closes', async () => {
     const other = await TestApi.start();
     const id = await other.submit({ pool: 'fast' });
