@@ -3,14 +3,13 @@
  * `tasks/index.ts` maps names to functions, `workers/pool.ts` is the typed client.
  * Ranges are packed in pairs (start, length, start, length, …): a hundred thousand of them cross in one copy.
  */
-import type { Allocation } from '../../shared/schemas/job.js';
+import type { Allocation, ZeroMethod } from '../../shared/schemas/job.js';
 import type { Range } from '../../shared/units.js';
 import type { SharedBuffer } from '../buffers.js';
 import type { SourceHandle, TargetHandle } from '../storage/handle.js';
 import type { OpenSourceRequest, OpenTargetRequest } from '../storage/open.js';
 import type { ZeroCost } from '../storage/zero-cost.js';
-import type { InspectRequest, TargetInspection } from './inspect.js';
-import type { ProbeReport, ProbeRequest } from './probe.js';
+import type { ProbeReport, ProbeRequest } from './probe-report.js';
 
 export interface Tasks {
   openSource: { input: OpenSourceRequest; output: SourceHandle };
@@ -80,4 +79,17 @@ export interface ChecksumStep {
   /** One half for the source, one for the target; blocks are compared and hashed piece by piece. */
   readonly buffer: SharedBuffer;
   readonly control: SharedArrayBuffer;
+}
+
+export type InspectRequest = OpenTargetRequest & { readonly allocation: Allocation };
+
+export interface TargetInspection {
+  readonly size: number;
+  readonly sectorSize: number;
+  readonly exists: boolean;
+  readonly directRefusal: string | null;
+  /** The ladder from the top; what the storage refuses shows only when it is tried. */
+  readonly zeroMethods: readonly ZeroMethod[];
+  /** Whether zeroing is thought to cost next to nothing; null: nothing is known before it is tried. */
+  readonly cheapZero: boolean | null;
 }

@@ -2,29 +2,15 @@
  * Looks at a target without writing to it: what a dry run may know. Finds the same obstacles that opening
  * it for a job would find, busy devices included.
  */
-import type { Allocation, ZeroMethod } from '../../shared/schemas/job.js';
 import { confinePath } from '../../shared/storage-roots.js';
 import { loadNative, type NativeIo } from '../native/index.js';
 import { queueLimits } from '../storage/block-queue.js';
 import { probeDirectIo } from '../storage/direct-io.js';
 import { guard } from '../storage/errors.js';
 import { FILE_UNIT } from '../storage/handle.js';
-import { assertNotSource, identify, lockTarget, type OpenTargetRequest, settleSize } from '../storage/open.js';
+import { assertNotSource, identify, lockTarget, settleSize } from '../storage/open.js';
 import { ladderMethods } from '../storage/zero-ladder.js';
-import type { TaskFunction } from './contracts.js';
-
-export type InspectRequest = OpenTargetRequest & { readonly allocation: Allocation };
-
-export interface TargetInspection {
-  readonly size: number;
-  readonly sectorSize: number;
-  readonly exists: boolean;
-  readonly directRefusal: string | null;
-  /** The ladder from the top; what the storage refuses shows only when it is tried. */
-  readonly zeroMethods: readonly ZeroMethod[];
-  /** Whether zeroing is thought to cost next to nothing; null: nothing is known before it is tried. */
-  readonly cheapZero: boolean | null;
-}
+import type { InspectRequest, TargetInspection, TaskFunction } from './contracts.js';
 
 /** @throws what `openTarget` throws, except that nothing is created or resized */
 export const inspect: TaskFunction<'inspect'> = async (request) => {

@@ -21,40 +21,7 @@ import { openTarget } from '../storage/open.js';
 import { writeTarget } from '../storage/transfer.js';
 import { ladderMethods, tryZeroMethod } from '../storage/zero-ladder.js';
 import type { TaskFunction } from './contracts.js';
-
-export interface ProbeRequest {
-  readonly path: string;
-  /** A block device's first 64 MiB may be destroyed. */
-  readonly overwrite: boolean;
-}
-
-export interface MethodProbe {
-  readonly allocation: Allocation;
-  readonly method: ZeroMethod;
-  /** null: not tried, since that would destroy data. */
-  readonly supported: boolean | null;
-  readonly bytesPerSecond: number | null;
-}
-
-export interface ProbeReport {
-  readonly path: string;
-  readonly kind: StorageKind | 'directory';
-  /** null for a directory. */
-  readonly size: number | null;
-  readonly sectorSize: number;
-  /** null where it has no meaning. */
-  readonly physicalSectorSize: number | null;
-  readonly directIo: boolean;
-  readonly directRefusal: string | null;
-  /** Whether holes can be told from data (SEEK_HOLE). */
-  readonly extents: boolean;
-  /** Of a block device: whether it says that it zeroes by itself. null: not known. */
-  readonly offloadsZero: boolean | null;
-  readonly writeBytesPerSecond: number | null;
-  readonly methods: readonly MethodProbe[];
-  /** What was tried on, in words. */
-  readonly triedOn: string;
-}
+import type { ProbeReport, ProbeRequest } from './probe-report.js';
 
 const AREA = 64 * MiB;
 const RANGE = 16 * MiB;

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { formatBytes } from '../../../shared/units.js';
 import { BUFFER_LENGTH, Workers } from '../../../workers/pool.js';
-import type { MethodProbe, ProbeReport } from '../../../workers/tasks/probe.js';
+import type { MethodProbe, ProbeReport } from '../../../workers/tasks/probe-report.js';
 import type { Context } from '../context.js';
 import { plainTable, rows, trimRight } from '../report.js';
 import { formatRate } from '../words.js';
