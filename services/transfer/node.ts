@@ -7,6 +7,7 @@ import { type Job, Worker } from 'bullmq';
 import type { Config } from '../../shared/config.js';
 import type { Log } from '../../shared/log.js';
 import { closeRedis, createRedis, QUEUE_PREFIX, queueName } from '../../shared/queue/connection.js';
+import { atMost } from '../../shared/queue/patience.js';
 import { servePlans } from '../../shared/queue/plans.js';
 import type { NodeJobs } from '../../shared/queue/records.js';
 import { Workers } from '../../workers/pool.js';
@@ -19,6 +20,8 @@ const LOCK_MS = 15_000;
 const STALLED_CHECK_MS = 5_000;
 /** A crash is not the job's fault: only its errors count against its attempts. */
 const STALLS_ALLOWED = 1000;
+/** BullMQ may wait for ever for a Redis that is away. */
+const QUEUE_CLOSE_MS = 5_000;
 
 export interface TransferNode {
   readonly workers: Workers;
@@ -86,7 +89,10 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
     async close() {
       closing = true;
       for (const attempt of running.values()) attempt.stop('shutdown');
-      await Promise.all([...queues.map((worker) => worker.close()), plans.close()]);
+      // No new job starts: closing a worker stops its fetching at once. What runs ends at its next system call.
+      const closed = queues.map((worker) => worker.close());
+      await Promise.all([...running.values()].map((attempt) => attempt.ended));
+      await Promise.all([...closed.map((close) => atMost(QUEUE_CLOSE_MS, close)), plans.close()]);
       await workers.close();
       closeRedis(connection);
     },
