@@ -31,7 +31,8 @@ export function openPaths(): string[] {
   for (const fd of readdirSync('/proc/self/fd')) {
     try {
       const path = readlinkSync(`/proc/self/fd/${fd}`);
-      if (path.startsWith('/') && !path.startsWith('/proc/')) paths.push(path);
+      // A thread that has just started may still be loading its modules.
+      if (path.startsWith('/') && !/^\/proc\/|\.(js|cjs|json|node)$/.test(path)) paths.push(path);
     } catch {
       // The descriptor of the listing itself.
     }
