@@ -9,6 +9,7 @@ import { JobRequest, type JobRequestInput, type JobResult } from '../../shared/s
 import { MiB } from '../../shared/units.js';
 import { ControlBlock } from '../../workers/control.js';
 import { Workers } from '../../workers/pool.js';
+import type { TaskName } from '../../workers/tasks/contracts.js';
 
 export function startWorkers(threads = 4): Workers {
   return new Workers({ threads, bufferBytes: 8 * MiB });
@@ -38,4 +39,22 @@ export function openPaths(): string[] {
     }
   }
   return paths.sort();
+}
+
+/**
+ * The same workers, with something done just before the first task of a name begins: what another program does
+ * to source or target at that moment.
+ */
+export function beforeFirst(workers: Workers, name: TaskName, action: () => Promise<void> | void): Workers {
+  let done: Promise<void> | undefined;
+  const run: Workers['run'] = async (task, input) => {
+    if (task === name) {
+      done ??= Promise.resolve(action());
+      await done;
+    }
+    return await workers.run(task, input);
+  };
+  return new Proxy(workers, {
+    get: (target, key) => (key === 'run' ? run : Reflect.get(target, key, target)),
+  });
 }
