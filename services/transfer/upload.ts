@@ -2,6 +2,7 @@
  * One import, as data flows (design §3): open, map, plan, zero, copy, flush, verify.
  * Coordinates only; every step is a task on a thread, several in flight.
  */
+import { asFerryError } from '../../shared/errors.js';
 import type { JobResult, UploadRequest } from '../../shared/schemas/job.js';
 import type { SourceHandle, TargetHandle } from '../../workers/storage/handle.js';
 import type { ZeroCost } from '../../workers/storage/zero-cost.js';
@@ -35,7 +36,11 @@ export async function runUpload(run: JobRun, request: UploadRequest): Promise<Jo
     const result = await upload.run(startedMs);
     if (!request.options.verify) return result;
     progress.enter('verifying');
-    const checksum = await verifyCopy(run, source, target, layout, extents);
+    const checksum = await verifyCopy(run, source, target, layout, extents).catch(async (thrown: unknown) => {
+      // When the source is what changed, that is the reason, not a bad copy.
+      if (asFerryError(thrown).code === 'VERIFY_FAILED') await workers.run('checkSource', { source });
+      throw thrown;
+    });
     await workers.run('checkSource', { source });
     progress.end();
     return { ...result, phases: roundPhases(progress), durationMs: roundMs(performance.now() - startedMs), checksum };
