@@ -25,7 +25,7 @@ export class Workers {
   #closed = false;
 
   constructor(readonly options: WorkersOptions) {
-    this.buffers = new BufferPool(BUFFER_LENGTH, Math.floor(options.bufferBytes / BUFFER_LENGTH));
+    this.buffers = new BufferPool(BUFFER_LENGTH, Math.max(1, Math.floor(options.bufferBytes / BUFFER_LENGTH)));
     this.#pool = new Piscina({
       filename: new URL('./thread.js', import.meta.url).href,
       // All at once: a job should not wait for threads to start, and an idle one costs no time.
