@@ -1,7 +1,7 @@
 /** Turns what a person typed as a target into what the API wants. */
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { InvalidArgumentError } from 'commander';
+import { FerryError } from '../../shared/errors.js';
 import type { JobRequestInput } from '../../shared/schemas/job.js';
 
 export type TargetInput = JobRequestInput['target'];
@@ -21,11 +21,12 @@ export async function targetOf(typed: string, flags: TargetFlags): Promise<Targe
   const type = flags.targetType ?? ((await looksLikeDevice(path)) ? 'block' : 'file');
   if (type === 'file') return { type, path, ...(flags.size === undefined ? {} : { size: flags.size }) };
   if (flags.size === undefined) return { type, path };
-  throw new InvalidArgumentError(`--size is for files; ${path} is a block device, which has its size.`);
+  throw new FerryError('BAD_REQUEST', `--size is for files; ${path} is a block device, which has its size`);
 }
 
 export function absolutePath(typed: string): string {
-  if (/^\w+:\/\//.test(typed)) throw new InvalidArgumentError(`${typed}: expected a path; URLs are not supported yet.`);
+  if (/^\w+:\/\//.test(typed))
+    throw new FerryError('BAD_REQUEST', `${typed}: expected a path; URLs are not supported yet`);
   return resolve(typed);
 }
 
