@@ -8,7 +8,7 @@ import { addProbe } from './commands/probe.js';
 import { addServers } from './commands/serve.js';
 import { addZero } from './commands/zero.js';
 import type { Context } from './context.js';
-import { version } from './serving.js';
+import { version } from './version.js';
 
 const EXIT_CODES = `
 Exit codes:

@@ -2,7 +2,6 @@
  * Puts the services together: which parts `ferry serve`, `ferry api` and `ferry node` run, and in which
  * order they start and stop. The one place in which services meet.
  */
-import { readFileSync } from 'node:fs';
 import type { Config } from '../../shared/config.js';
 import { FerryError } from '../../shared/errors.js';
 import type { Log } from '../../shared/log.js';
@@ -12,6 +11,7 @@ import { startApi } from '../api/server.js';
 import { startTransferNode } from '../transfer/node.js';
 import { startEmbeddedRedis } from './embedded-redis.js';
 import type { Parts } from './lifecycle.js';
+import { version } from './version.js';
 
 export interface Composition {
   readonly api: boolean;
@@ -82,10 +82,4 @@ async function embeddedQueue(
   const redis = await startEmbeddedRedis(config.dataDir, log.child({ part: 'queue-server' }), signal);
   parts.add('queue server', () => redis.stop());
   return redis.url;
-}
-
-/** From package.json, two folders above `dist/services/cli`. */
-export function version(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -2,7 +2,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { formatBytes } from '../../../shared/units.js';
-import { BUFFER_LENGTH, Workers } from '../../../workers/pool.js';
 import type { MethodProbe, ProbeReport } from '../../../workers/tasks/probe-report.js';
 import type { Context } from '../context.js';
 import { plainTable, rows, trimRight } from '../report.js';
@@ -21,6 +20,7 @@ export function addProbe(program: Command, context: Context): void {
     .option('--overwrite', 'DESTROYS the first 64 MiB of a block device, to try each method on it')
     .option('--json', 'print JSON')
     .action(async (path: string, flags: ProbeFlags) => {
+      const { BUFFER_LENGTH, Workers } = await import('../../../workers/pool.js');
       const workers = new Workers({ threads: 1, bufferBytes: BUFFER_LENGTH });
       try {
         const report = await workers.run('probe', { path: resolve(path), overwrite: flags.overwrite === true });

@@ -5,7 +5,7 @@ import type { Context } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { runUntilSignal } from '../lifecycle.js';
 import { addServerFlags, configOf } from '../server-flags.js';
-import { type Composition, startParts } from '../serving.js';
+import type { Composition } from '../serving.js';
 
 export function addServers(program: Command, context: Context): void {
   add(program, context, 'serve', 'run everything on this machine: API, transfer node, embedded queue', {
@@ -32,6 +32,8 @@ function add(program: Command, context: Context, name: string, description: stri
     const code = await runUntilSignal(
       log,
       async (parts, signal) => {
+        // Loaded here only: a client command need not wait for Express and BullMQ.
+        const { startParts } = await import('../serving.js');
         const ready = await startParts(composition, config, log, parts, signal);
         // The only line on stdout: who started us waits for it.
         context.screen.line(JSON.stringify(ready));
