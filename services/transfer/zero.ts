@@ -9,11 +9,13 @@ import { sum, zeroSteps } from './layout.js';
 import { runSteps } from './steps.js';
 import { settledRanges, zeroPlan } from './zero-plan.js';
 
-/** @throws FerryError what opening, zeroing or flushing throws; RANGE_OUTSIDE_TARGET before anything is zeroed */
+/** @throws FerryError what opening, zeroing or flushing throws; RANGE_OUTSIDE_TARGET before anything is changed */
 export async function runZero(run: JobRun, request: ZeroRequest): Promise<JobResult> {
   const { workers, progress, config } = run;
   const startedMs = performance.now();
   const { allocation } = request.options;
+  // Opening makes and resizes a file, so a size that is asked for is looked at before that.
+  if (request.target.type === 'file' && request.target.size !== undefined) settledRanges(request, request.target.size);
   return await withHandles(workers, async (keep) => {
     const target: TargetHandle = await keep(
       workers.run('openTarget', { ...targetRequest(request, config.storageRoots), neededBytes: 0, source: null }),
