@@ -3,7 +3,8 @@
  * Tasks add atomically; the coordinator samples. No message per chunk crosses a thread border.
  */
 import { FerryError } from '../shared/errors.js';
-import { type MethodUse, ZERO_METHODS, type ZeroMethod } from '../shared/schemas/job.js';
+import type { MethodUse } from '../shared/schemas/job.js';
+import { ZERO_METHODS, type ZeroMethod } from '../shared/zero-methods.js';
 
 const COUNTERS = ['done', 'zeroed', 'copied', 'detectedZero', 'verified'] as const;
 export type Counter = (typeof COUNTERS)[number];

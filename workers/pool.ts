@@ -58,6 +58,11 @@ export class Workers {
     }
   }
 
+  /** Resolves when threads have loaded their code: a job that comes earlier would wait for that. */
+  async ready(): Promise<void> {
+    await Promise.all(Array.from({ length: this.options.threads }, () => this.run('close', { handles: [] })));
+  }
+
   get busyThreads(): number {
     return this.#running.size - this.#pool.queueSize;
   }

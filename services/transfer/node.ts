@@ -82,7 +82,7 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
   const plans = servePlans({ redisUrl, pools: config.pools, log }, (request) =>
     planJob(workers, config.storageRoots, request),
   );
-  await Promise.all(queues.map((worker) => worker.waitUntilReady()));
+  await Promise.all([workers.ready(), ...queues.map((worker) => worker.waitUntilReady())]);
 
   return {
     workers,

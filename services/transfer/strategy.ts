@@ -3,8 +3,9 @@
  * hole, or not at all. Decided by what is proven and by what was measured, never by a guess: peers that
  * assumed a zero target corrupted encrypted volumes.
  */
-import type { Allocation, Plan } from '../../shared/schemas/job.js';
+import type { Plan } from '../../shared/schemas/job.js';
 import { formatBytes, MiB } from '../../shared/units.js';
+import type { Allocation } from '../../shared/zero-methods.js';
 import type { ZeroCost } from '../../workers/storage/zero-cost.js';
 
 export interface StrategyFacts {

@@ -5,18 +5,8 @@
  */
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../errors.js';
+import { ALLOCATIONS, ZERO_METHODS } from '../zero-methods.js';
 import { JobId, PoolName, Size, StoragePath, Timestamp } from './common.js';
-
-export const ZERO_METHODS = [
-  'fallocate-zero-range',
-  'fallocate-punch-hole',
-  'punch-hole-then-allocate',
-  'fallocate-allocate',
-  'ftruncate-grow',
-  'blkzeroout',
-  'write-zeroes',
-] as const;
-export type ZeroMethod = (typeof ZERO_METHODS)[number];
 
 export const JOB_STATES = ['queued', 'active', 'paused', 'completed', 'failed', 'canceled'] as const;
 export const JobState = z.enum(JOB_STATES);
@@ -50,8 +40,7 @@ export const FileTarget = z
 export const Target = z.discriminatedUnion('type', [BlockTarget, FileTarget]).meta({ id: 'Target' });
 export type Target = z.infer<typeof Target>;
 
-export const Allocation = z.enum(['preallocated', 'sparse']);
-export type Allocation = z.infer<typeof Allocation>;
+export const Allocation = z.enum(ALLOCATIONS);
 
 export const UploadOptions = z
   .strictObject({

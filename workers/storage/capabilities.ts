@@ -2,8 +2,9 @@
  * What a target refused, remembered for all threads that work on it.
  * A flag only ever goes from "may work" to "was refused".
  */
-import { ZERO_METHODS, type ZeroMethod } from '../../shared/schemas/job.js';
+
 import { MiB } from '../../shared/units.js';
+import { ZERO_METHODS, type ZeroMethod } from '../../shared/zero-methods.js';
 import { CALL_MIB, DIRECT, METHODS, type TargetHandle } from './handle.js';
 
 /** A call is split or grown so that it takes about this long at the most: cancel waits for it. */

@@ -3,8 +3,8 @@
  * The planner decides by it whether one zero over the whole target beats zeroing hole by hole.
  */
 import { performance } from 'node:perf_hooks';
-import type { Allocation, ZeroMethod } from '../../shared/schemas/job.js';
 import { alignDown, KiB, MiB, type Range } from '../../shared/units.js';
+import type { Allocation, ZeroMethod } from '../../shared/zero-methods.js';
 import type { NativeIo } from '../native/index.js';
 import type { TargetHandle } from './handle.js';
 import { zeroRange } from './zero-ladder.js';

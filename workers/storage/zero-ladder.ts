@@ -6,8 +6,8 @@
  * TRIM is not here: what a discarded range reads as is anybody's guess.
  */
 import { FerryError } from '../../shared/errors.js';
-import type { Allocation, ZeroMethod } from '../../shared/schemas/job.js';
 import { end, type Range } from '../../shared/units.js';
+import type { Allocation, ZeroMethod } from '../../shared/zero-methods.js';
 import type { NativeIo } from '../native/index.js';
 import { Capabilities } from './capabilities.js';
 import { isNativeError, storageError } from './errors.js';

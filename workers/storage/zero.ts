@@ -4,8 +4,8 @@
  * stopped between calls.
  */
 import { performance } from 'node:perf_hooks';
-import type { Allocation, ZeroMethod } from '../../shared/schemas/job.js';
 import { alignDown, alignUp, end, type Range } from '../../shared/units.js';
+import type { Allocation, ZeroMethod } from '../../shared/zero-methods.js';
 import type { NativeIo } from '../native/index.js';
 import { Capabilities } from './capabilities.js';
 import type { TargetHandle } from './handle.js';

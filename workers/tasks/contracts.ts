@@ -3,8 +3,9 @@
  * `tasks/index.ts` maps names to functions, `workers/pool.ts` is the typed client.
  * Ranges are packed in pairs (start, length, start, length, …): a hundred thousand of them cross in one copy.
  */
-import type { Allocation, ZeroMethod } from '../../shared/schemas/job.js';
+
 import type { Range } from '../../shared/units.js';
+import type { Allocation, ZeroMethod } from '../../shared/zero-methods.js';
 import type { SharedBuffer } from '../buffers.js';
 import type { SourceHandle, TargetHandle } from '../storage/handle.js';
 import type { OpenSourceRequest, OpenTargetRequest } from '../storage/open.js';

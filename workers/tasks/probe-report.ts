@@ -1,5 +1,5 @@
 /** What is asked of a probe, and what it finds. Sizes are bytes. */
-import type { Allocation, ZeroMethod } from '../../shared/schemas/job.js';
+import type { Allocation, ZeroMethod } from '../../shared/zero-methods.js';
 import type { StorageKind } from '../storage/handle.js';
 
 export interface ProbeRequest {

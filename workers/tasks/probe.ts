@@ -8,8 +8,8 @@ import { statSync, unlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { asFerryError, FerryError } from '../../shared/errors.js';
-import { Allocation, type ZeroMethod } from '../../shared/schemas/job.js';
 import { MiB } from '../../shared/units.js';
+import { ALLOCATIONS, type Allocation, type ZeroMethod } from '../../shared/zero-methods.js';
 import { loadNative, type NativeIo } from '../native/index.js';
 import { queueLimits } from '../storage/block-queue.js';
 import { closeStorage } from '../storage/close.js';
@@ -136,9 +136,7 @@ async function tryAll(io: NativeIo, target: TargetHandle): Promise<Tried> {
 }
 
 function everyMethod(kind: StorageKind): { allocation: Allocation; method: ZeroMethod }[] {
-  return Allocation.options.flatMap((allocation) =>
-    ladderMethods(kind, allocation).map((method) => ({ allocation, method })),
-  );
+  return ALLOCATIONS.flatMap((allocation) => ladderMethods(kind, allocation).map((method) => ({ allocation, method })));
 }
 
 function openRequest(type: StorageKind, path: string, root: string, fileSize: number) {

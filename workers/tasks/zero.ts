@@ -1,4 +1,4 @@
-import type { ZeroMethod } from '../../shared/schemas/job.js';
+import type { ZeroMethod } from '../../shared/zero-methods.js';
 import { ControlBlock } from '../control.js';
 import { loadNative } from '../native/index.js';
 import { zeroTarget } from '../storage/zero.js';

@@ -4,8 +4,9 @@
  */
 import { open } from 'node:fs/promises';
 import { expect } from 'chai';
-import type { Allocation, JobResult } from '../../../shared/schemas/job.js';
+import type { JobResult } from '../../../shared/schemas/job.js';
 import { KiB, MiB } from '../../../shared/units.js';
+import type { Allocation } from '../../../shared/zero-methods.js';
 import type { Workers } from '../../../workers/pool.js';
 import { allocatedBytes, assertSameBytes, assertZero, makeImage, type Segment } from '../../helpers/bytes.js';
 import { imageChecksum } from '../../helpers/checksum.js';

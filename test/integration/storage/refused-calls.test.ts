@@ -3,8 +3,8 @@
  * on real threads: what the result says was used, and how failures are reported.
  */
 import { expect } from 'chai';
-import type { ZeroMethod } from '../../../shared/schemas/job.js';
 import { MiB } from '../../../shared/units.js';
+import type { ZeroMethod } from '../../../shared/zero-methods.js';
 import { allocatedBytes, assertSameBytes, makeImage } from '../../helpers/bytes.js';
 import { hasCommand } from '../../helpers/command.js';
 import { attachLoop, hasLoopDevices } from '../../helpers/loop.js';

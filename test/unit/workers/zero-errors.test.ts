@@ -1,8 +1,8 @@
 /** Real failures stop the zero ladder at once: nothing else is tried, nothing is remembered as refused. */
 import { constants } from 'node:os';
 import { expect } from 'chai';
-import type { Allocation } from '../../../shared/schemas/job.js';
 import { MiB } from '../../../shared/units.js';
+import type { Allocation } from '../../../shared/zero-methods.js';
 import { zeroMethods, zeroRange } from '../../../workers/storage/zero-ladder.js';
 import { failure } from '../../helpers/failure.js';
 import { ALLOCATE, FaultyIo, mode, PUNCH_HOLE, ZERO_RANGE } from '../../helpers/faulty-io.js';

@@ -3,8 +3,8 @@
  * the bytes and the allocation are then, and that a refusal is remembered by all who share the target.
  */
 import { expect } from 'chai';
-import type { Allocation, ZeroMethod } from '../../../shared/schemas/job.js';
 import { MiB } from '../../../shared/units.js';
+import type { Allocation, ZeroMethod } from '../../../shared/zero-methods.js';
 import type { StorageKind } from '../../../workers/storage/handle.js';
 import { ladderMethods, zeroMethods, zeroRange } from '../../../workers/storage/zero-ladder.js';
 import { allocatedBytes, assertZero, fill, patternBytes, readRange } from '../../helpers/bytes.js';
