@@ -24,6 +24,7 @@ export const ERRORS = {
   POOL_UNKNOWN: { status: 422, retry: false, title: 'No node serves this pool' },
   // What the storage said.
   SOURCE_CHANGED: { status: 409, retry: false, title: 'The source changed while it was read' },
+  SOURCE_BUSY: { status: 409, retry: true, title: 'The source is being written' },
   SOURCE_EMPTY: { status: 422, retry: false, title: 'The source has no bytes' },
   TARGET_IS_SOURCE: { status: 422, retry: false, title: 'Source and target are the same storage' },
   TARGET_TOO_SMALL: { status: 422, retry: false, title: 'The target is smaller than the image' },

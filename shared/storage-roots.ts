@@ -43,14 +43,17 @@ export async function confinePath(request: PathRequest, roots: readonly string[]
   try {
     canonical = await realpath(wanted);
   } catch (cause) {
+    // Outside the roots nothing is told, not even what exists there.
+    const { missing } = await nearestWithin(request, wanted, roots);
     if (errnoCode(cause) !== 'ENOENT') throw lookError(request, cause);
-    return await confineMissing(request, wanted, roots);
+    return await missing();
   }
   const stats = await stat(canonical).catch((cause) => {
     throw lookError(request, cause);
   });
   if (!(await withinRoots(canonical, wanted, stats.isBlockDevice(), roots))) throw forbidden(request, roots);
   const kind = stats.isFile() ? 'file' : stats.isBlockDevice() ? 'block' : null;
+  if (kind === 'file' && (await isOnDevtmpfs(canonical))) throw inMemory(request);
   if (kind === null || !request.allow.includes(kind)) {
     const expected = request.allow.map((name) => (name === 'file' ? 'a regular file' : 'a block device')).join(' or ');
     throw new FerryError(
@@ -65,8 +68,12 @@ export async function confinePath(request: PathRequest, roots: readonly string[]
   return { path: canonical, kind, size: stats.size };
 }
 
-async function confineMissing(request: PathRequest, wanted: string, roots: readonly string[]): Promise<ConfinedPath> {
-  // The nearest directory that exists decides whether the client may learn anything about this path.
+/** The nearest directory that exists decides whether the client may learn anything about this path. */
+async function nearestWithin(
+  request: PathRequest,
+  wanted: string,
+  roots: readonly string[],
+): Promise<{ missing: () => Promise<ConfinedPath> }> {
   let existing = dirname(wanted);
   let canonical: string | undefined;
   for (;;) {
@@ -74,27 +81,29 @@ async function confineMissing(request: PathRequest, wanted: string, roots: reado
     if (canonical !== undefined || existing === sep) break;
     existing = dirname(existing);
   }
-  const there = await lstat(wanted).catch(() => undefined);
-  if (canonical === undefined || !(await withinRoots(canonical, existing, false, roots)))
+  const directory = canonical;
+  if (directory === undefined || !(await withinRoots(directory, existing, false, roots))) {
     throw forbidden(request, roots);
-  if (there !== undefined) {
-    // A dangling symlink: creating through it would write wherever it points.
-    throw new FerryError(
-      'PATH_FORBIDDEN',
-      `${request.field}: ${request.path} is a symlink to something that is missing`,
-      {
-        field: request.field,
-        path: request.path,
-      },
-    );
   }
-  const parentExists = existing === dirname(wanted);
-  if (request.mayCreate && parentExists) return { path: join(canonical, basename(wanted)), kind: null, size: 0 };
+  return { missing: () => confineMissing(request, wanted, directory, existing === dirname(wanted)) };
+}
+
+async function confineMissing(
+  request: PathRequest,
+  wanted: string,
+  directory: string,
+  directoryIsParent: boolean,
+): Promise<ConfinedPath> {
+  const details = { field: request.field, path: request.path };
+  if ((await lstat(wanted).catch(() => undefined)) !== undefined) {
+    // A dangling symlink: creating through it would write wherever it points.
+    const message = `${request.field}: ${request.path} is a symlink to something that is missing`;
+    throw new FerryError('PATH_FORBIDDEN', message, details);
+  }
+  if (request.mayCreate && (await isOnDevtmpfs(directory))) throw inMemory(request);
+  if (request.mayCreate && directoryIsParent) return { path: join(directory, basename(wanted)), kind: null, size: 0 };
   const what = request.mayCreate ? `the directory ${dirname(wanted)}` : request.path;
-  throw new FerryError('PATH_NOT_FOUND', `${request.field}: ${what} does not exist`, {
-    field: request.field,
-    path: request.path,
-  });
+  throw new FerryError('PATH_NOT_FOUND', `${request.field}: ${what} does not exist`, details);
 }
 
 /** Whether an already resolved path lies within the roots. */
@@ -111,13 +120,37 @@ export async function withinRoots(
       if (canonical === canonicalRoot) return true;
       // Only below /dev may a directory name devices: elsewhere a device node is somebody's trick.
       if (below(canonical, '/dev') && below(`${canonicalRoot}/`, '/dev')) {
-        if (below(canonical, canonicalRoot) || below(wanted, normalize(root))) return true;
+        if (below(canonical, canonicalRoot)) return true;
+        if (below(wanted, normalize(root)) && (await isTrustedDevDirectory(dirname(wanted)))) return true;
       }
     } else if (canonical === canonicalRoot || below(canonical, canonicalRoot)) {
       return true;
     }
   }
   return false;
+}
+
+/** Whether only root could have put a name there: not so for /dev/shm and /dev/mqueue, which anybody writes to. */
+async function isTrustedDevDirectory(path: string): Promise<boolean> {
+  // A directory reached through a symlink is as good as whoever made the symlink.
+  if ((await realpath(path).catch(() => undefined)) !== path || !(await isOnDevtmpfs(path))) return false;
+  for (let directory = path; below(`${directory}/`, '/dev'); directory = dirname(directory)) {
+    const stats = await lstat(directory).catch(() => undefined);
+    if (stats === undefined || stats.uid !== 0 || (stats.mode & 0o022) !== 0) return false;
+  }
+  return true;
+}
+
+/** Whether it lies on the file system of /dev itself; /dev/shm is another one. */
+async function isOnDevtmpfs(path: string): Promise<boolean> {
+  if (!below(`${path}/`, '/dev')) return false;
+  const [there, dev] = await Promise.all([stat(path), stat('/dev')]);
+  return there.dev === dev.dev;
+}
+
+function inMemory(request: PathRequest): FerryError {
+  const message = `${request.field}: ${request.path} is a regular file in /dev, which is memory; is it a misspelt device?`;
+  return new FerryError('PATH_NOT_SUPPORTED', message, { field: request.field, path: request.path });
 }
 
 function below(path: string, directory: string): boolean {

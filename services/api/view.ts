@@ -34,6 +34,12 @@ export function jobView(record: JobRecord): JobView {
   };
 }
 
+/** As in a list: without ranges, of which each of a thousand jobs may have a thousand. */
+export function jobSummary(record: JobRecord): JobView {
+  const { ranges: _, ...summary } = jobView(record);
+  return summary;
+}
+
 export function jobAccepted({ id, kind, state }: CreatedJob | JobRecord): JobAccepted {
   return { id, kind, state, links: jobLinks(id) };
 }

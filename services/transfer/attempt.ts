@@ -5,10 +5,11 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Job, UnrecoverableError, WaitingError } from 'bullmq';
+import { DelayedError, type Job, UnrecoverableError, WaitingError } from 'bullmq';
 import type { Config } from '../../shared/config.js';
-import { asFerryError, type FerryError } from '../../shared/errors.js';
+import { asFerryError, FerryError } from '../../shared/errors.js';
 import type { Log } from '../../shared/log.js';
+import { atMost } from '../../shared/queue/patience.js';
 import type { JobRecord, NodeJobs, Outcome } from '../../shared/queue/records.js';
 import type { JobError, JobResult } from '../../shared/schemas/job.js';
 import { ControlBlock } from '../../workers/control.js';
@@ -21,6 +22,10 @@ import { runZero } from './zero.js';
 const REPORT_MS = 500;
 /** Between tries to record an end while Redis is away. */
 const RECORD_RETRY_MS = 500;
+/** Between tries at a target that the job's own earlier attempt may still hold. */
+const BUSY_RETRY_MS = 2000;
+/** What a node that must go gives Redis. */
+const CLOSING_PATIENCE_MS = 3000;
 
 export type StopReason = 'cancel' | 'shutdown' | 'lost';
 
@@ -29,11 +34,15 @@ export interface AttemptContext {
   readonly jobs: NodeJobs;
   readonly config: Pick<Config, 'storageRoots' | 'flushIntervalMs' | 'nodeName'>;
   readonly log: Log;
+  /** Whether a job that was started before may go on waiting for a busy target. */
+  readonly mayWait: (record: JobRecord) => boolean;
 }
 
 export class Attempt {
   readonly #progress = new JobProgress(new ControlBlock());
   #stopReason: StopReason | null = null;
+  /** The node must go, whatever the first reason to stop was: nothing waits for Redis any more. */
+  #closing = false;
   /** Set when the attempt ended, whatever the end was. */
   readonly ended: Promise<void>;
   #markEnded!: () => void;
@@ -51,6 +60,7 @@ export class Attempt {
   /** Asks the running steps to end; the first reason counts. */
   stop(reason: StopReason): void {
     this.#stopReason ??= reason;
+    if (reason === 'shutdown') this.#closing = true;
     this.#progress.control.stop();
   }
 
@@ -59,7 +69,7 @@ export class Attempt {
     try {
       const { jobs, config, log } = this.context;
       // Taken off the queue while the node was already closing: give it back unclaimed.
-      if (this.#stopReason === 'shutdown') return await this.#giveBack();
+      if (this.#closing) return await this.#giveBack();
       const record = await jobs.start(this.job.id as string, config.nodeName);
       if (record === null) return;
       const jobLog = log.child({ job: record.id, kind: record.kind, attempt: record.attempt });
@@ -90,8 +100,9 @@ export class Attempt {
   }
 
   async #transfer(record: JobRecord, log: Log): Promise<JobResult> {
-    const run = { workers: this.context.workers, config: this.context.config, progress: this.#progress, log };
-    const { request } = record;
+    const { workers, config } = this.context;
+    const { request, attempt } = record;
+    const run = { workers, config, progress: this.#progress, log, attempt };
     return request.kind === 'upload' ? await runUpload(run, request) : await runZero(run, request);
   }
 
@@ -124,13 +135,17 @@ export class Attempt {
       return;
     }
     const wire = toJobError(error);
-    // Its own earlier attempt may still hold the lock for a moment, on a node that is about to notice.
-    const retry = error.retry || (error.code === 'TARGET_BUSY' && record.attempt > 1);
     if (stopped === 'shutdown' || error.code === 'INTERRUPTED') {
       await this.#requeue(record, null, log);
       return await this.#giveBack();
     }
-    if (retry && this.job.attemptsMade + 1 < (this.job.opts.attempts ?? 1)) {
+    if (error.code === 'TARGET_BUSY' && this.context.mayWait(record)) {
+      log.info({ error: wire }, 'waits for its target, which an earlier attempt may still hold');
+      await this.#requeue(record, wire, log);
+      await this.job.moveToDelayed(Date.now() + BUSY_RETRY_MS, this.token);
+      throw new DelayedError();
+    }
+    if (error.retry && this.job.attemptsMade + 1 < (this.job.opts.attempts ?? 1)) {
       log.warn({ error: wire }, 'failed for now; it is tried again');
       await this.#requeue(record, wire, log);
       throw new Error(`${error.code}: ${error.message}`);
@@ -153,23 +168,34 @@ export class Attempt {
     log.info({ state: 'queued' }, 'queued again');
   }
 
+  /** Without Redis nothing can be given back: the job's lock runs out then, and it is taken over like that. */
   async #giveBack(): Promise<never> {
-    await this.job.moveToWait(this.token);
+    await atMost(CLOSING_PATIENCE_MS, this.job.moveToWait(this.token));
     throw new WaitingError();
   }
 
   /** An end that is not recorded would be run again: try until Redis is back or the node must go. */
   async #record(log: Log, write: () => Promise<boolean>): Promise<boolean> {
     for (;;) {
+      const written = write();
       try {
-        return await write();
+        return this.#closing ? await within(CLOSING_PATIENCE_MS, written) : await written;
       } catch (thrown) {
-        if (this.#stopReason === 'shutdown' || asFerryError(thrown).code !== 'QUEUE_UNAVAILABLE') throw thrown;
+        if (this.#closing || asFerryError(thrown).code !== 'QUEUE_UNAVAILABLE') throw thrown;
         log.warn({ err: thrown }, 'the end of the job cannot be recorded yet');
         await sleep(RECORD_RETRY_MS);
       }
     }
   }
+}
+
+/** @throws FerryError QUEUE_UNAVAILABLE when it takes longer */
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new FerryError('QUEUE_UNAVAILABLE', 'the queue server does not answer')), ms);
+  });
+  return await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 function toJobError(error: FerryError): JobError {

@@ -20,7 +20,7 @@ async function planUpload(workers: Workers, roots: readonly string[], request: U
   try {
     const extents = await workers.run('extents', { handle: source, control: new ControlBlock().memory });
     const seen = await workers.run('inspect', {
-      ...targetRequest(request, roots),
+      ...targetRequest(request, roots, 1),
       neededBytes: source.size,
       source: source.identity,
       allocation: request.options.allocation,
@@ -51,7 +51,7 @@ function guess(request: UploadRequest, target: TargetFacts, layout: UploadLayout
 
 async function planZero(workers: Workers, roots: readonly string[], request: ZeroRequest): Promise<Plan> {
   const seen = await workers.run('inspect', {
-    ...targetRequest(request, roots),
+    ...targetRequest(request, roots, 1),
     neededBytes: 0,
     source: null,
     allocation: request.options.allocation,

@@ -11,6 +11,8 @@ export interface JobRun {
   readonly config: Pick<Config, 'storageRoots' | 'flushIntervalMs'>;
   readonly progress: JobProgress;
   readonly log: Log;
+  /** 1 for the first: what a client said of a target's state is true only until then. */
+  readonly attempt: number;
 }
 
 /** Steps of one job in flight: enough to keep a queue at the device, few enough to leave threads to other jobs. */
@@ -65,13 +67,14 @@ export function roundPhases({ phaseMs }: JobProgress): JobResult['phases'] {
 }
 
 /** The part of opening a target that follows from the request alone. */
-export function targetRequest(request: JobRequest, roots: readonly string[]) {
+export function targetRequest(request: JobRequest, roots: readonly string[], attempt: number) {
   const { target } = request;
   return {
     type: target.type,
     path: target.path,
     roots,
     fileSize: target.type === 'file' ? (target.size ?? null) : null,
-    declaredZero: request.kind === 'upload' && request.options.targetIsZero,
+    // An earlier attempt has written: the target is not what the client vouched for any more.
+    declaredZero: request.kind === 'upload' && request.options.targetIsZero && attempt === 1,
   };
 }

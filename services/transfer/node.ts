@@ -12,6 +12,7 @@ import { servePlans } from '../../shared/queue/plans.js';
 import type { NodeJobs } from '../../shared/queue/records.js';
 import { Workers } from '../../workers/pool.js';
 import { Attempt } from './attempt.js';
+import { BusyPatience } from './busy-patience.js';
 import { planJob } from './dry-run.js';
 import { Gate } from './gate.js';
 
@@ -42,6 +43,7 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
   const workers = new Workers({ threads: config.threads, bufferBytes: config.bufferBytes });
   const running = new Map<string, Attempt>();
   const gate = new Gate(config.concurrency);
+  const busy = new BusyPatience();
   let closing = false;
 
   const process = async (job: Job, token?: string): Promise<void> => {
@@ -53,7 +55,7 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
       await earlier.ended;
     }
     await gate.pass(async () => {
-      const attempt = new Attempt({ workers, jobs, config, log }, job, token);
+      const attempt = new Attempt({ workers, jobs, config, log, mayWait: busy.mayWait }, job, token);
       running.set(id, attempt);
       if (closing) attempt.stop('shutdown');
       try {

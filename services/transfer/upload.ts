@@ -24,7 +24,7 @@ export async function runUpload(run: JobRun, request: UploadRequest): Promise<Jo
     const source = await keep(workers.run('openSource', { path: request.source.path, roots: config.storageRoots }));
     const target = await keep(
       workers.run('openTarget', {
-        ...targetRequest(request, config.storageRoots),
+        ...targetRequest(request, config.storageRoots, run.attempt),
         neededBytes: source.size,
         source: source.identity,
       }),

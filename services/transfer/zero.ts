@@ -18,7 +18,11 @@ export async function runZero(run: JobRun, request: ZeroRequest): Promise<JobRes
   if (request.target.type === 'file' && request.target.size !== undefined) settledRanges(request, request.target.size);
   return await withHandles(workers, async (keep) => {
     const target: TargetHandle = await keep(
-      workers.run('openTarget', { ...targetRequest(request, config.storageRoots), neededBytes: 0, source: null }),
+      workers.run('openTarget', {
+        ...targetRequest(request, config.storageRoots, run.attempt),
+        neededBytes: 0,
+        source: null,
+      }),
     );
     const ranges = pack(settledRanges(request, target.size));
     const totals = { totalBytes: sum(ranges), dataBytes: 0, givenBytes: 0, zeroFirstBytes: 0, verify: false };

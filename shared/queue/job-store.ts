@@ -243,9 +243,10 @@ export class JobStore implements NodeJobs {
     let done = false;
     const look = () => {
       if (done) return;
-      persistently(() => this.get(id)).then(
-        (record) => {
-          if (done || record === null || !record.cancelRequested) return;
+      // One field only: this runs after each of the job's own reports, and a record may hold many ranges.
+      persistently(() => queueCall(() => this.#redis.hget(keys.job(id), 'cancelRequested'))).then(
+        (requested) => {
+          if (done || requested !== '1') return;
           stop();
           callback();
         },

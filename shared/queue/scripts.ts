@@ -110,7 +110,7 @@ end
 if state == 'active' and abandoned(id, job[2], ARGV[4], ARGV[5]) then return {} end
 move(id, job[2], state, 'active')
 redis.call('HINCRBY', jobKey(id), 'attempt', 1)
-redis.call('HSET', jobKey(id), 'phase', 'opening', 'node', ARGV[3], 'progress', '')
+redis.call('HSET', jobKey(id), 'phase', 'opening', 'node', ARGV[3], 'progress', '', 'error', '')
 if job[4] == '' then redis.call('HSET', jobKey(id), 'startedAt', now) end
 -- It came through BullMQ, so BullMQ knows it.
 redis.call('ZREM', base .. 'outbox', id)

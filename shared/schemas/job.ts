@@ -82,7 +82,7 @@ export const ZeroRequest = z
   .strictObject({
     kind: z.literal('zero'),
     target: Target,
-    ranges: z.array(ZeroRange).min(1).max(10_000).optional().describe('default: the whole target'),
+    ranges: z.array(ZeroRange).min(1).max(1000).optional().describe('default: the whole target'),
     options: ZeroOptions.prefault({}),
     ...common,
   })
@@ -182,7 +182,7 @@ export const JobView = z
     labels: z.record(z.string(), z.string()),
     source: Source.optional(),
     target: Target,
-    ranges: z.array(ZeroRange).optional(),
+    ranges: z.array(ZeroRange).optional().describe('of a zero job; left out in lists'),
     options: z.union([UploadOptions, ZeroOptions]),
     progress: Progress.nullable(),
     result: JobResult.optional(),

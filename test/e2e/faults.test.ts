@@ -148,7 +148,7 @@ describe('a job whose storage fails', function () {
 
   needsTracing('refuses a second job on a target that is being written', async () => {
     const target = { type: 'file' as const, path: dir.join('shared.img') };
-    await using slow = await injectFaults(service.pid, 'pwrite64:delay_enter=30000');
+    await using slow = await injectFaults(service.pid, 'pwrite64:delay_enter=150000');
     const first = await service.submit(upload(source, target));
     await service.until(first.id, (job) => job.phase === 'copying');
     const second = await service.submit(upload(source, target));

@@ -17,7 +17,7 @@ export function startWorkers(threads = 4): Workers {
 
 export function jobRun(workers: Workers, storageRoots: readonly string[], flushIntervalMs = 60_000): JobRun {
   const progress = new JobProgress(new ControlBlock());
-  return { workers, config: { storageRoots, flushIntervalMs }, progress, log: createLog('silent') };
+  return { workers, config: { storageRoots, flushIntervalMs }, progress, log: createLog('silent'), attempt: 1 };
 }
 
 /** Runs a request as a client writes it; defaults are filled in. */

@@ -77,6 +77,7 @@ export interface NativeConstants {
   readonly O_CREAT: number;
   readonly O_EXCL: number;
   readonly O_NOFOLLOW: number;
+  readonly O_DIRECTORY: number;
   readonly O_NONBLOCK: number;
   readonly O_DIRECT: number;
   readonly O_CLOEXEC: number;

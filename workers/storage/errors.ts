@@ -25,6 +25,10 @@ const CODES: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   ETIMEDOUT: ['STORAGE_IO', 'the storage did not answer in time'],
   ENOLINK: ['STORAGE_IO', 'the path to the storage is down'],
   EREMOTEIO: ['STORAGE_IO', 'the storage reported a remote I/O error'],
+  ENODATA: ['STORAGE_IO', 'the storage cannot read this place of its medium'],
+  ETIME: ['STORAGE_IO', 'the storage did not answer in time'],
+  EBADE: ['STORAGE_DENIED', 'another host holds a reservation on it (SCSI persistent reservation)'],
+  ENOLCK: ['STORAGE_DENIED', 'its file system offers no locks; mount it with locking'],
   EUCLEAN: ['STORAGE_IO', 'the file system found damage in itself; run its checker'],
   EILSEQ: ['STORAGE_IO', 'the storage reported corrupt data'],
 };

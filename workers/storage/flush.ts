@@ -9,7 +9,8 @@ import { isNativeError, storageError } from './errors.js';
 import type { TargetHandle } from './handle.js';
 
 /**
- * fdatasync(2) of the target; of its directory as well when we made the file, so that its name survives too.
+ * fdatasync(2) of the target, and of a file's directory, so that its name survives too: this attempt or an earlier
+ * one may have made it.
  * Blocks the thread, for as long as the storage needs.
  * @throws FerryError FLUSH_FAILED  what was written since the last good flush is to be counted as lost
  * @throws FerryError STORAGE_FULL  the storage found no space for what it had already taken
@@ -17,7 +18,7 @@ import type { TargetHandle } from './handle.js';
 export function flushTarget(io: NativeIo, target: TargetHandle): void {
   try {
     io.fdatasync(target.fd);
-    if (target.created) syncDirectory(io, dirname(target.path));
+    if (target.kind === 'file') syncDirectory(io, dirname(target.path));
   } catch (thrown) {
     const error = storageError(thrown, target.path, 'flush');
     if (!isNativeError(thrown) || (error instanceof FerryError && error.code === 'STORAGE_FULL')) throw error;
@@ -29,7 +30,7 @@ export function flushTarget(io: NativeIo, target: TargetHandle): void {
 }
 
 function syncDirectory(io: NativeIo, path: string): void {
-  const fd = io.open(path, io.constants.O_RDONLY);
+  const fd = io.open(path, io.constants.O_RDONLY | io.constants.O_DIRECTORY | io.constants.O_NOFOLLOW);
   try {
     io.fdatasync(fd);
   } catch (thrown) {

@@ -13,6 +13,8 @@ export interface Identity {
   readonly size: number;
   /** Nanoseconds as text; null for a block device, whose time means nothing. */
   readonly modified: string | null;
+  /** As `modified`, but nobody can set it back; renaming, removing and chmod move it as well. */
+  readonly changed: string | null;
 }
 
 export interface SourceHandle {

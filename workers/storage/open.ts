@@ -5,9 +5,11 @@
  */
 import { fstatSync, readlinkSync, unlinkSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { FerryError } from '../../shared/errors.js';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type ErrorCode, FerryError } from '../../shared/errors.js';
 import { type ConfinedPath, confinePath } from '../../shared/storage-roots.js';
-import { formatBytes } from '../../shared/units.js';
+import { alignDown, formatBytes } from '../../shared/units.js';
 import type { NativeIo } from '../native/index.js';
 import { probeDirectIo } from './direct-io.js';
 import { guard, isNativeError, storageError } from './errors.js';
@@ -28,6 +30,7 @@ export interface OpenSourceRequest {
 /**
  * Opens a source for reading.
  * @throws FerryError PATH_*, STORAGE_DENIED (see `confinePath`), SOURCE_EMPTY
+ * @throws FerryError SOURCE_BUSY  another job writes it; what would be copied is neither its old nor its new state
  */
 export async function openSource(io: NativeIo, request: OpenSourceRequest): Promise<SourceHandle> {
   const found = await confinePath(
@@ -41,6 +44,7 @@ export async function openSource(io: NativeIo, request: OpenSourceRequest): Prom
   const fd = guard(found.path, 'open', () => io.open(found.path, flags));
   try {
     assertSame(fd, found.path, kind);
+    await lockSource(io, fd, found.path);
     const size = sizeOf(io, fd, kind, found.path);
     if (size === 0) throw new FerryError('SOURCE_EMPTY', `${found.path} is empty`, { path: found.path });
     return { kind, path: found.path, fd, size, identity: identify(fd, kind, size) };
@@ -77,17 +81,18 @@ export async function openTarget(io: NativeIo, request: OpenTargetRequest): Prom
     request.roots,
   );
   const created = found.kind === null;
-  const fd = created ? createFile(io, found.path) : openExisting(io, found.path, request.type);
+  const fd = created ? createFile(io, found.path) : await openExisting(io, found.path, request.type);
   let directFd: number | null = null;
   let owned = false;
   try {
-    if (request.type === 'file') lockTarget(io, fd, found.path);
+    // Before locking: our own shared lock on the source would look like somebody else's.
+    assertNotSource(identify(fd, request.type, 0), request.source, found.path);
+    await lockTarget(io, fd, found.path);
     // After locking: whoever made the file may have removed it again before that.
     assertSame(fd, found.path, request.type);
     owned = true;
     const sizeNow = sizeOf(io, fd, request.type, found.path);
     const identity = identify(fd, request.type, sizeNow);
-    assertNotSource(identity, request.source, found.path);
     const size = settleSize(request, sizeNow, found.path);
     const sectorSize = request.type === 'block' ? guard(found.path, 'ask', () => io.logicalSectorSize(fd)) : FILE_UNIT;
     if (size !== sizeNow) guard(found.path, 'resize', () => io.ftruncate(fd, size));
@@ -102,15 +107,19 @@ export async function openTarget(io: NativeIo, request: OpenTargetRequest): Prom
       size,
       sectorSize,
       created,
-      readsZero: created || request.declaredZero,
+      // A file that we made and somebody filled before we had its lock is not empty any more.
+      readsZero: (created && sizeNow === 0) || request.declaredZero,
       identity,
       shared: createShared(),
     };
   } catch (thrown) {
     if (directFd !== null) io.close(directFd);
     // Not a file that somebody else locked since we made it: it would write to a file without a name.
-    if (created && owned) guard(found.path, 'remove', () => removeCreated(fd, found.path));
-    io.close(fd);
+    try {
+      if (created && owned) removeCreated(fd, found.path);
+    } finally {
+      io.close(fd);
+    }
     throw storageError(thrown, found.path, 'open');
   }
 }
@@ -122,9 +131,9 @@ function existing(found: ConfinedPath): StorageKind {
 
 /** Opened through its directory, so that a symlink swapped in after the check leads nowhere. */
 function createFile(io: NativeIo, path: string): number {
-  const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = io.constants;
+  const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = io.constants;
   return guard(path, 'create', () => {
-    const directory = io.open(dirname(path), O_RDONLY | O_NOFOLLOW);
+    const directory = openDirectory(io, dirname(path));
     try {
       assertPath(directory, dirname(path));
       // Group-readable like other images would leak a guest's disk; an operator may open it up.
@@ -138,25 +147,69 @@ function createFile(io: NativeIo, path: string): number {
   });
 }
 
-function openExisting(io: NativeIo, path: string, kind: StorageKind): number {
-  const { O_RDWR, O_NOFOLLOW, O_EXCL } = io.constants;
-  // O_EXCL on a block device: refused while it is mounted or claimed by anyone, us included.
-  const flags = kind === 'block' ? O_RDWR | O_NOFOLLOW | O_EXCL : O_RDWR | O_NOFOLLOW;
-  return guard(path, 'open', () => io.open(path, flags));
+function openDirectory(io: NativeIo, path: string): number {
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = io.constants;
+  try {
+    return io.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  } catch (thrown) {
+    // It was a directory when it was checked: now it is a symlink, a FIFO or a file.
+    if (!isNativeError(thrown) || (thrown.code !== 'ENOTDIR' && thrown.code !== 'ELOOP')) throw thrown;
+    throw new FerryError('PATH_FORBIDDEN', `${path} was replaced while it was opened`, { path }, { cause: thrown });
+  }
 }
 
-/** Takes the whole-file lock, not waiting; it is gone when the descriptor is closed. @throws FerryError TARGET_BUSY */
-export function lockTarget(io: NativeIo, fd: number, path: string): void {
+/** Opens for writing; a block device is claimed as well. @throws FerryError TARGET_BUSY, STORAGE_* */
+export async function openExisting(io: NativeIo, path: string, kind: StorageKind): Promise<number> {
+  const { O_RDWR, O_NOFOLLOW, O_NONBLOCK, O_EXCL } = io.constants;
+  // O_EXCL on a block device: refused while it is mounted or claimed by anyone, us included.
+  const flags = O_RDWR | O_NOFOLLOW | (kind === 'block' ? O_EXCL : O_NONBLOCK);
+  return await unlessBusy(['EBUSY'], () => guard(path, 'open', () => io.open(path, flags)));
+}
+
+/** Takes the exclusive lock of the whole target; it is gone when the descriptor is closed. @throws FerryError TARGET_BUSY */
+export async function lockTarget(io: NativeIo, fd: number, path: string): Promise<void> {
+  const message = `${path} is locked by another job or program; wait for it to end or choose another target`;
+  await unlessBusy(LOCKED, () => lock(io, fd, path, true, 'TARGET_BUSY', message));
+}
+
+/** A shared lock: many may read one source, nobody of ours writes it meanwhile. @throws FerryError SOURCE_BUSY */
+async function lockSource(io: NativeIo, fd: number, path: string): Promise<void> {
+  const message = `${path} is being written by another job or program`;
   try {
-    io.lockFile(fd, true);
+    await unlessBusy(LOCKED, () => lock(io, fd, path, false, 'SOURCE_BUSY', message));
   } catch (thrown) {
-    if (!isNativeError(thrown) || (thrown.code !== 'EAGAIN' && thrown.code !== 'EACCES')) throw thrown;
-    throw new FerryError(
-      'TARGET_BUSY',
-      `${path} is locked by another job or program; wait for it to end or choose another target`,
-      { path, errno: thrown.errno, syscall: thrown.syscall },
-      { cause: thrown },
-    );
+    // Where there are no locks a source may be read all the same: its size and times are compared at the end.
+    if (!isNativeError(thrown) || !['ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'EINVAL'].includes(thrown.code)) throw thrown;
+  }
+}
+
+const LOCKED = ['EAGAIN', 'EACCES'];
+
+function lock(io: NativeIo, fd: number, path: string, exclusive: boolean, code: ErrorCode, message: string): void {
+  try {
+    io.lockFile(fd, exclusive);
+  } catch (thrown) {
+    if (!isNativeError(thrown) || !LOCKED.includes(thrown.code)) throw thrown;
+    const details = { path, errno: thrown.errno, syscall: thrown.syscall };
+    throw new FerryError(code, message, details, { cause: thrown });
+  }
+}
+
+/** A dry run, udev or a job that has just ended holds on for a moment; whoever holds on longer is a reason to fail. */
+const BUSY_PATIENCE_MS = 1000;
+const BUSY_PAUSE_MS = 50;
+
+async function unlessBusy<T>(codes: readonly string[], work: () => T): Promise<T> {
+  const deadline = performance.now() + BUSY_PATIENCE_MS;
+  for (;;) {
+    try {
+      return work();
+    } catch (thrown) {
+      const cause = thrown instanceof FerryError ? thrown.cause : thrown;
+      const busy = isNativeError(cause) && codes.includes(cause.code);
+      if (!busy || performance.now() > deadline) throw thrown;
+    }
+    await sleep(BUSY_PAUSE_MS);
   }
 }
 
@@ -174,8 +227,10 @@ export function settleSize(request: OpenTargetRequest, sizeNow: number, path: st
   });
 }
 
-function sizeOf(io: NativeIo, fd: number, kind: StorageKind, path: string): number {
-  return kind === 'block' ? guard(path, 'ask the size of', () => io.deviceSize(fd)) : fstatSync(fd).size;
+/** Of a block device: its whole sectors; what lies behind them (an odd loop device has it) nobody can reach. */
+export function sizeOf(io: NativeIo, fd: number, kind: StorageKind, path: string): number {
+  if (kind === 'file') return fstatSync(fd).size;
+  return guard(path, 'ask the size of', () => alignDown(io.deviceSize(fd), io.logicalSectorSize(fd)));
 }
 
 export function assertNotSource(identity: Identity, source: Identity | null, path: string): void {
@@ -185,8 +240,8 @@ export function assertNotSource(identity: Identity, source: Identity | null, pat
 
 export function identify(fd: number, kind: StorageKind, size: number): Identity {
   const stats = fstatSync(fd, { bigint: true });
-  if (kind === 'block') return { id: `block:${stats.rdev}`, size, modified: null };
-  return { id: `file:${stats.dev}:${stats.ino}`, size, modified: `${stats.mtimeNs}` };
+  if (kind === 'block') return { id: `block:${stats.rdev}`, size, modified: null, changed: null };
+  return { id: `file:${stats.dev}:${stats.ino}`, size, modified: `${stats.mtimeNs}`, changed: `${stats.ctimeNs}` };
 }
 
 /** What was opened is what was checked: same path, same kind. */

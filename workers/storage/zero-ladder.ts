@@ -99,7 +99,7 @@ export function tryZeroMethod(
     rung.call(io, target, range);
     return true;
   } catch (thrown) {
-    if (isRefusal(thrown)) return false;
+    if (isRefusal(thrown, method)) return false;
     throw storageError(thrown, target.path, `zero (${method})`);
   }
 }
@@ -121,7 +121,7 @@ export function zeroRange(io: NativeIo, target: TargetHandle, range: Range, allo
       rung.call(io, target, range);
       return rung.method;
     } catch (thrown) {
-      if (!isRefusal(thrown)) throw storageError(thrown, target.path, `zero (${rung.method})`);
+      if (!isRefusal(thrown, rung.method)) throw storageError(thrown, target.path, `zero (${rung.method})`);
       capabilities.refuse(rung.method);
     }
   }
@@ -131,10 +131,13 @@ export function zeroRange(io: NativeIo, target: TargetHandle, range: Range, allo
 }
 
 /** EINVAL: some kernels and file systems say "not supported" that way; our ranges are always valid. */
-function isRefusal(thrown: unknown): boolean {
+function isRefusal(thrown: unknown, method: ZeroMethod): boolean {
   // Writing zeroes has turned the kernel's error into one of ours already.
   const cause = thrown instanceof FerryError ? thrown.cause : thrown;
-  return isNativeError(cause) && ['EOPNOTSUPP', 'ENOTSUP', 'ENODEV', 'ENOTTY', 'ENOSYS', 'EINVAL'].includes(cause.code);
+  if (!isNativeError(cause)) return false;
+  // Nothing refuses writing for being the wrong kind of device: it is gone.
+  if (cause.code === 'ENODEV') return method !== 'write-zeroes';
+  return ['EOPNOTSUPP', 'ENOTSUP', 'ENOTTY', 'ENOSYS', 'EINVAL'].includes(cause.code);
 }
 
 function punchHole(io: NativeIo, target: TargetHandle, range: Range): void {

@@ -6,9 +6,8 @@ import { confinePath } from '../../shared/storage-roots.js';
 import { loadNative, type NativeIo } from '../native/index.js';
 import { queueLimits } from '../storage/block-queue.js';
 import { probeDirectIo } from '../storage/direct-io.js';
-import { guard } from '../storage/errors.js';
 import { FILE_UNIT } from '../storage/handle.js';
-import { assertNotSource, identify, lockTarget, settleSize } from '../storage/open.js';
+import { assertNotSource, identify, lockTarget, openExisting, settleSize, sizeOf } from '../storage/open.js';
 import { ladderMethods } from '../storage/zero-ladder.js';
 import type { InspectRequest, TargetInspection, TaskFunction } from './contracts.js';
 
@@ -24,26 +23,23 @@ export const inspect: TaskFunction<'inspect'> = async (request) => {
     const size = settleSize(request, 0, found.path);
     return { size, sectorSize: FILE_UNIT, exists: false, directRefusal: null, zeroMethods, cheapZero: null };
   }
-  const exclusive = request.type === 'block' ? io.constants.O_EXCL : 0;
-  const fd = guard(found.path, 'open', () =>
-    io.open(found.path, io.constants.O_RDWR | io.constants.O_NOFOLLOW | exclusive),
-  );
+  const fd = await openExisting(io, found.path, request.type);
   try {
-    return { ...inspectOpen(io, fd, found.path, request), exists: true, zeroMethods };
+    return { ...(await inspectOpen(io, fd, found.path, request)), exists: true, zeroMethods };
   } finally {
     io.close(fd);
   }
 };
 
-function inspectOpen(
+async function inspectOpen(
   io: NativeIo,
   fd: number,
   path: string,
   request: InspectRequest,
-): Pick<TargetInspection, 'size' | 'sectorSize' | 'directRefusal' | 'cheapZero'> {
-  if (request.type === 'file') lockTarget(io, fd, path);
-  const sizeNow = request.type === 'block' ? io.deviceSize(fd) : io.seekEnd(fd);
-  assertNotSource(identify(fd, request.type, sizeNow), request.source, path);
+): Promise<Pick<TargetInspection, 'size' | 'sectorSize' | 'directRefusal' | 'cheapZero'>> {
+  assertNotSource(identify(fd, request.type, 0), request.source, path);
+  await lockTarget(io, fd, path);
+  const sizeNow = sizeOf(io, fd, request.type, path);
   const size = settleSize(request, sizeNow, path);
   const sectorSize = request.type === 'block' ? io.logicalSectorSize(fd) : FILE_UNIT;
   const direct = probeDirectIo(io, fd, io.constants.O_RDWR, sectorSize);

@@ -3,7 +3,7 @@ import type { Route } from '../context.js';
 import { problems } from '../openapi.js';
 import { readQuery } from '../query.js';
 import { JobList, ListQuery } from '../schemas.js';
-import { jobView } from '../view.js';
+import { jobSummary } from '../view.js';
 
 const DEFAULT_LIMIT = 100;
 
@@ -22,7 +22,7 @@ export const listJobs: Route = {
   async handle({ jobs }, request, response) {
     const { limit = DEFAULT_LIMIT, cursor, ...filter } = readQuery(ListQuery, request);
     const page = await jobs.list(filter, limit, cursor);
-    const list: JobList = { jobs: page.jobs.map(jobView), nextCursor: page.nextCursor };
+    const list: JobList = { jobs: page.jobs.map(jobSummary), nextCursor: page.nextCursor };
     response.json(list);
   },
 };

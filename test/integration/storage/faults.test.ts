@@ -1,5 +1,5 @@
 /** Storage that fails, and sources that change, while a job runs: the right code, nothing hangs, nothing stays open. */
-import { open, rename, stat, truncate, unlink } from 'node:fs/promises';
+import { open, rename, stat, truncate, unlink, utimes } from 'node:fs/promises';
 import { expect } from 'chai';
 import type { FerryError } from '../../../shared/errors.js';
 import { MiB } from '../../../shared/units.js';
@@ -131,6 +131,27 @@ describe('storage: faults while a job runs', function () {
       expectChanged(await failure(() => upload({ workers: written, options: { verify: true } })));
     });
 
+    it('written to while it is read, and its old time set back', async () => {
+      // As rsync and restore tools do. The time of change of the inode cannot be set.
+      const { atime, mtime } = await stat(dir.join('image'));
+      const written = beforeFirst(workers, 'copy', async () => {
+        await fill(dir.join('image'), { start: 5, length: 1, seed: 4 });
+        await utimes(dir.join('image'), atime, mtime);
+      });
+      expectChanged(await failure(() => upload({ workers: written })));
+    });
+
+    needsLoop('a device that another job writes', async () => {
+      // Symptom: two jobs completed, and the copy was neither the old nor the new state of its source.
+      await using device = await attachLoop({ size: SIZE });
+      opened = openPaths();
+      const nested = beforeFirst(workers, 'copy', async () => {
+        const zero = runJob(jobRun(workers, ['/dev']), { kind: 'zero', target: { type: 'block', path: device.path } });
+        expect((await failure(() => zero)).code).to.equal('TARGET_BUSY');
+      });
+      await upload({ workers: nested, source: device.path, root: '/dev' });
+    });
+
     it('grown while it is read', async () => {
       const grown = beforeFirst(workers, 'copy', () => truncate(dir.join('image'), SIZE + 1));
       expectChanged(await failure(() => upload({ workers: grown })));
@@ -154,6 +175,21 @@ describe('storage: faults while a job runs', function () {
       await unlink(dir.join('image'));
       expect((await failure(() => upload())).code).to.equal('PATH_NOT_FOUND');
     });
+  });
+
+  it('what the client said of the target is not believed again by a later attempt', async () => {
+    // Symptom: a retried job with targetIsZero completed with stale data where the source had become zeroes.
+    const path = dir.join('target');
+    await fillWith(path, SIZE, 0x5a);
+    const request = {
+      kind: 'upload' as const,
+      source: { type: 'file' as const, path: dir.join('image') },
+      target: { type: 'file' as const, path },
+      options: { targetIsZero: true, allocation: 'sparse' as const },
+    };
+    const result = await runJob({ ...jobRun(workers, [dir.path]), attempt: 2 }, request);
+    expect(result.plan.proof).to.not.equal('declared');
+    await assertSameBytes(dir.join('image'), path);
   });
 
   it('a target that somebody damaged fails the verification, with the place', async () => {

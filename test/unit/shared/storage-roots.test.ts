@@ -1,5 +1,5 @@
 /** The one check that every path passes: what lies within the roots, what only looks so, and what may be there. */
-import { link, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, link, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { expect } from 'chai';
 import { confinePath, type PathRequest } from '../../../shared/storage-roots.js';
@@ -109,6 +109,24 @@ describe('shared: confinePath', () => {
     }
   });
 
+  it('tells nobody what exists outside the roots', async () => {
+    await run('mkdir', ['--mode=0700', `${outside}/private`]);
+    for (const path of [
+      `${outside}/image`,
+      `${outside}/missing`,
+      `${outside}/image/below-a-file`,
+      `${outside}/no/such/dir`,
+      `${outside}/${'x'.repeat(300)}`,
+    ]) {
+      for (const kind of [SOURCE, FILE_TARGET, BLOCK_TARGET]) {
+        expect(await refusal(path, [root], kind), path).to.equal('PATH_FORBIDDEN');
+      }
+    }
+    await symlink('loop-b', `${outside}/loop-a`);
+    await symlink('loop-a', `${outside}/loop-b`);
+    expect(await refusal(`${outside}/loop-a`, [root])).to.equal('PATH_FORBIDDEN');
+  });
+
   it('says what is wrong with a path inside the roots that cannot be resolved', async () => {
     for (const path of [`${root}/image/below-a-file`, `${root}/${'x'.repeat(300)}`]) {
       expect(await refusal(path, [root])).to.equal('PATH_NOT_FOUND');
@@ -168,6 +186,22 @@ describe('shared: confinePath', () => {
         `${vg.path}/..${device.path.slice('/dev'.length)}`,
       ]) {
         expect(await refusal(path, [vg.path], BLOCK_TARGET), path).to.equal('PATH_FORBIDDEN');
+      }
+    });
+
+    needsLoop('are not allowed by a link that anybody could have put below /dev', async () => {
+      // Symptom: with a root such as /dev/shm, any user could name any disk. Cause: names below /dev were
+      // trusted because only root makes them there, which is not so in a directory that others may write to.
+      await using device = await attachLoop({ size: 65_536 });
+      await using shared = await devDirectory('ferry-test-shm');
+      await mkdir(`${shared.path}/sub`);
+      await symlink(device.path, `${shared.path}/disk`);
+      await symlink(device.path, `${shared.path}/sub/disk`);
+      await symlink('/dev', `${shared.path}/all`);
+      await chmod(shared.path, 0o1777);
+      const name = device.path.slice('/dev/'.length);
+      for (const path of [`${shared.path}/disk`, `${shared.path}/sub/disk`, `${shared.path}/all/${name}`]) {
+        expect(await refusal(path, [shared.path], BLOCK_TARGET), path).to.equal('PATH_FORBIDDEN');
       }
     });
 

@@ -118,10 +118,13 @@ describe('workers: opening a target', function () {
     await using dir = await tempDir();
     const real = loadNative();
     let theirs = -1;
-    const faulty = new FaultyIo().before('lockFile', () => {
-      theirs = real.open(dir.join('new'), real.constants.O_RDWR);
-      real.lockFile(theirs, true);
-    });
+    const faulty = new FaultyIo().before(
+      'lockFile',
+      once(() => {
+        theirs = real.open(dir.join('new'), real.constants.O_RDWR);
+        real.lockFile(theirs, true);
+      }),
+    );
     const error = await failure(() => openTarget(faulty.io, request('file', dir.join('new'), MiB)));
     real.close(theirs);
     expect(error.code).to.equal('TARGET_BUSY');

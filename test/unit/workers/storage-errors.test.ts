@@ -76,19 +76,17 @@ describe('workers: errors of storage', () => {
     });
   }
 
-  it('a flush of a file that we made makes its name durable too', async () => {
+  it('a flush of a file makes its name durable too, whoever made it', async () => {
+    // An earlier attempt, which was killed, may have made the file and never synced its directory.
     await using dir = await tempDir();
     const faulty = new FaultyIo();
-    for (const [created, flushes] of [
-      [true, 2],
-      [false, 1],
-    ] as const) {
+    for (const created of [true, false]) {
       const target = await openTarget(faulty.io, request('file', dir.join('x'), 4096));
       expect(target.created).to.equal(created);
       faulty.calls.length = 0;
       flushTarget(faulty.io, target);
-      expect(faulty.made('fdatasync')).to.have.length(flushes);
-      expect(faulty.made('open', (path) => path === dir.path)).to.have.length(flushes - 1);
+      expect(faulty.made('fdatasync')).to.have.length(2);
+      expect(faulty.made('open', (path) => path === dir.path)).to.have.length(1);
       closeStorage(faulty.io, target);
     }
   });

@@ -16,6 +16,7 @@ void AddConstants(Napi::Env env, Napi::Object exports) {
   add("O_CREAT", O_CREAT);
   add("O_EXCL", O_EXCL);
   add("O_NOFOLLOW", O_NOFOLLOW);
+  add("O_DIRECTORY", O_DIRECTORY);
   add("O_NONBLOCK", O_NONBLOCK);
   add("O_DIRECT", O_DIRECT);
   add("O_CLOEXEC", O_CLOEXEC);
