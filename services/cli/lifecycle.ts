@@ -50,7 +50,7 @@ export class Parts {
 }
 
 /**
- * Starts with `start`, then runs until SIGTERM or SIGINT, which also give up a start that is under way.
+ * Starts with `start`, then runs until SIGTERM, SIGINT or SIGHUP, which also give up a start that is under way.
  * `secondSignal` is called when another signal comes while we stop: somebody is out of patience.
  * @returns the exit code
  * @throws what `start` threw, after everything that it had started is closed again
@@ -69,6 +69,8 @@ export async function runUntilSignal(
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  // A terminal that is closed: jobs go back to the queue as for the others.
+  process.on('SIGHUP', onSignal);
   try {
     const stopped = new Promise<void>((resolve) => stopping.signal.addEventListener('abort', () => resolve()));
     await start(parts, stopping.signal);
