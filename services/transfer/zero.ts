@@ -5,7 +5,6 @@ import { pack } from '../../workers/tasks/ranges.js';
 import { flushNow, withFlushes } from './durability.js';
 import { type JobRun, makeResult, stepsInFlight, targetRequest, withHandles } from './job.js';
 import { sum, zeroSteps } from './layout.js';
-
 import { runSteps } from './steps.js';
 import { settledRanges, zeroPlan } from './zero-plan.js';
 
