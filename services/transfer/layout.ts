@@ -49,6 +49,16 @@ export function sum(ranges: Float64Array): number {
   return total;
 }
 
+/** The first range of at least `enough` bytes, else the longest one of at least a sixteenth of that, else null. */
+export function longest(ranges: Float64Array, enough: number): Range | null {
+  let found: Range | null = null;
+  for (const range of unpack(ranges)) {
+    if (range.length >= enough) return range;
+    if (range.length >= enough / 16 && range.length > (found?.length ?? 0)) found = range;
+  }
+  return found;
+}
+
 export function* copySteps(ranges: Float64Array): Generator<Float64Array> {
   yield* packSteps(ranges, STEP_BYTES);
 }

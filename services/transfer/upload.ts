@@ -5,11 +5,11 @@
 import { asFerryError } from '../../shared/errors.js';
 import type { JobResult, UploadRequest } from '../../shared/schemas/job.js';
 import type { SourceHandle, TargetHandle } from '../../workers/storage/handle.js';
-import type { ZeroCost } from '../../workers/storage/zero-cost.js';
+import { PROBE_BYTES, type ZeroCost } from '../../workers/storage/zero-cost.js';
 import { zeroMethods } from '../../workers/storage/zero-ladder.js';
 import { flushNow, withFlushes } from './durability.js';
 import { type JobRun, makeResult, roundMs, roundPhases, stepsInFlight, targetRequest, withHandles } from './job.js';
-import { copySteps, sum, zeroSteps } from './layout.js';
+import { copySteps, longest, sum, zeroSteps } from './layout.js';
 import { layOut, makePlan, type TargetFacts, type UploadLayout } from './plan.js';
 import { runSteps } from './steps.js';
 import { needsZeroing } from './strategy.js';
@@ -87,8 +87,9 @@ class Upload {
     const { allocation } = request.options;
     if (!needsZeroing({ ...target, allocation, holes: layout.holes.length / 2 })) return null;
     this.job.progress.enter('zeroing');
-    // All of the target up to there is zeroed or overwritten by this job, so trying on it loses nothing.
-    const range = { start: 0, length: layout.totalBytes };
+    // Tried where data goes: zero-first zeroes that as well, and it may be dear there where old data lies. All of
+    // the target is zeroed or overwritten by this job, so trying loses nothing.
+    const range = longest(layout.data, PROBE_BYTES) ?? { start: 0, length: layout.totalBytes };
     return await this.job.workers.run('zeroCost', { target, range, allocation });
   }
 

@@ -20,7 +20,7 @@ export interface ZeroCost {
 
 const SHORT = 64 * KiB;
 /** Long enough to tell writing from not writing, short enough to be no loss when zeroing writes. */
-const LONG = 16 * MiB;
+export const PROBE_BYTES = 16 * MiB;
 
 /**
  * Zeroes up to 16 MiB at the start of `range` and times it. Blocks the thread.
@@ -35,7 +35,7 @@ export function measureZeroCost(
   allocation: Allocation,
 ): ZeroCost | null {
   const unit = target.sectorSize;
-  const long = alignDown(Math.min(LONG, range.length), unit);
+  const long = alignDown(Math.min(PROBE_BYTES, range.length), unit);
   if (range.start % unit !== 0 || long < 4 * SHORT) return null;
   const time = (length: number): [number, ZeroMethod] => {
     const before = performance.now();
