@@ -5,6 +5,7 @@ import {
   copySteps,
   countSteps,
   gaps,
+  longest,
   STEP_BYTES,
   sum,
   zeroSteps,
@@ -169,3 +170,13 @@ function joined(ranges: Range[]): Range[] {
   }
   return out;
 }
+
+describe('transfer: where to measure', () => {
+  it('finds the first range that is long enough, else the longest that is not much shorter, else none', () => {
+    const ranges = Float64Array.of(0, 10, 100, 40, 200, 90, 400, 160, 1000, 500);
+    expect(longest(ranges, 100)).to.deep.equal({ start: 400, length: 160 });
+    expect(longest(ranges, 1000)).to.deep.equal({ start: 1000, length: 500 });
+    expect(longest(ranges, 10_000)).to.equal(null);
+    expect(longest(new Float64Array(), 1)).to.equal(null);
+  });
+});
