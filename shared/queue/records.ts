@@ -4,6 +4,7 @@
  * `attempt` grows by one with each start and is the fencing token of the record: what a node writes
  * under an older attempt is refused.
  */
+import type { Checkpoint } from './checkpoint.js';
 import type { JobError, JobKind, JobPhase, JobRequest, JobResult, JobState, Progress } from '../schemas/job.js';
 
 export interface JobRecord {
@@ -19,6 +20,14 @@ export interface JobRecord {
   /** The node that runs it or ran it last. */
   readonly node: string | null;
   readonly cancelRequested: boolean;
+  readonly pauseRequested: boolean;
+  /** Where the job is a disk of a batch. */
+  readonly batch: { readonly id: string; readonly vm: string } | null;
+  /** What the request says, or a later PATCH. */
+  readonly priority: number;
+  readonly bandwidthBytesPerSecond: number | null;
+  /** What is known durable of the job's target; null: nothing. */
+  readonly checkpoint: Checkpoint | null;
   /** RFC 3339, UTC. */
   readonly createdAt: string;
   readonly startedAt: string | null;
@@ -33,19 +42,45 @@ export type Outcome =
   | { readonly state: 'failed'; readonly error: JobError }
   | { readonly state: 'canceled' };
 
+/** What somebody wants of a running job. */
+export interface Wishes {
+  readonly cancel: boolean;
+  readonly pause: boolean;
+  readonly bandwidthBytesPerSecond: number | null;
+}
+
+/** `held`: nobody else may write the target now. `previous`: the job that wrote it last; null: none of ours. */
+export type Hold =
+  | { readonly answer: 'held'; readonly previous: string | null }
+  | { readonly answer: 'busy'; readonly holder: string }
+  | { readonly answer: 'lost' };
+
 /** What a transfer node needs of the job store (`shared/queue/job-store.ts`). */
 export interface NodeJobs {
   /**
-   * Claims a queued job, or one left active by a node that died: state `active`, attempt + 1, phase `opening`.
-   * @returns the record; null when the job has ended, was canceled or is unknown: then there is nothing to do
+   * Claims a queued job, or one left active by a node that died: state `active`, attempt + 1, phase `opening`, and a
+   * lease: until it runs out nobody else gets the job.
+   * @returns the record; null: it has ended, was canceled or paused, or is unknown: nothing to do;
+   *          a number: somebody else has a lease on it for so many ms more
    */
-  start(id: string, node: string): Promise<JobRecord | null>;
-  /** @returns false when this attempt no longer owns the job: stop writing to the target at once */
+  start(id: string, node: string): Promise<JobRecord | null | number>;
+  /**
+   * Renews the lease, and says how far the job is.
+   * @returns false when this attempt no longer owns the job: stop writing to the target at once
+   */
   report(id: string, attempt: number, phase: JobPhase, progress: Progress | null): Promise<boolean>;
+  /** Whether this attempt still owns the job; changes nothing. */
+  owns(id: string, attempt: number): Promise<boolean>;
+  /** Claims the target for this job over all nodes of the pool, for as long as the job's lease lasts. */
+  hold(id: string, attempt: number, target: string): Promise<Hold>;
+  /** Records what a flush has confirmed. @returns false when this attempt no longer owns the job */
+  checkpoint(id: string, attempt: number, checkpoint: Checkpoint): Promise<boolean>;
   /** Back to `queued`, for another attempt; `error` says why (null: the node is shutting down). */
   requeue(id: string, attempt: number, error: JobError | null): Promise<boolean>;
+  /** Ends an attempt that was stopped by a pause: `paused`, or `queued` when it was withdrawn meanwhile. */
+  suspend(id: string, attempt: number): Promise<boolean>;
   /** Ends the job. */
   finish(id: string, attempt: number, outcome: Outcome): Promise<boolean>;
-  /** Calls back when somebody wants the running job canceled, also when that was asked before. @returns unsubscribe */
-  onCancel(id: string, callback: () => void): () => void;
+  /** Calls back with what is wanted of a running job: at once, and whenever it may have changed. @returns unsubscribe */
+  onWishes(id: string, callback: (wishes: Wishes) => void): () => void;
 }

@@ -42,6 +42,10 @@ export type Target = z.infer<typeof Target>;
 
 export const Allocation = z.enum(ALLOCATIONS);
 
+export const Priority = z.number().int().min(0).max(1000);
+/** Slower than 64 KiB/s is a pause; there is one. */
+export const Bandwidth = Size.min(64 * 1024);
+
 export const UploadOptions = z
   .strictObject({
     allocation: Allocation.default('preallocated'),
@@ -49,12 +53,17 @@ export const UploadOptions = z
     detectZeroes: z.boolean().default(true).describe('zero data that turns out to be zeroes instead of writing it'),
     targetIsZero: z.boolean().default(false).describe('you vouch that the whole target reads as zeroes'),
     zeroTail: z.boolean().default(true).describe('zero what lies behind the image on a larger target'),
-    priority: z.number().int().min(0).max(1000).default(0).describe('higher runs sooner'),
+    priority: Priority.default(0).describe('higher runs sooner'),
+    bandwidthBytesPerSecond: Bandwidth.nullable().default(null).describe('limit for reading and writing; null: none'),
   })
   .meta({ id: 'UploadOptions' });
 export type UploadOptions = z.infer<typeof UploadOptions>;
 
-export const ZeroOptions = UploadOptions.pick({ allocation: true, priority: true }).meta({ id: 'ZeroOptions' });
+export const ZeroOptions = UploadOptions.pick({
+  allocation: true,
+  priority: true,
+  bandwidthBytesPerSecond: true,
+}).meta({ id: 'ZeroOptions' });
 export type ZeroOptions = z.infer<typeof ZeroOptions>;
 
 export const Labels = z
@@ -94,6 +103,16 @@ export const JobRequest = z.discriminatedUnion('kind', [UploadRequest, ZeroReque
 export type JobRequest = z.infer<typeof JobRequest>;
 /** A request as a client writes it. */
 export type JobRequestInput = z.input<typeof JobRequest>;
+
+/** What may be changed of a job that has not ended. */
+export const JobPatch = z
+  .strictObject({
+    priority: Priority.optional().describe('counts the next time that the job waits'),
+    bandwidthBytesPerSecond: Bandwidth.nullable().optional().describe('null: no limit; heard within a second'),
+  })
+  .refine((patch) => Object.keys(patch).length > 0, 'must name what is to be changed')
+  .meta({ id: 'JobPatch' });
+export type JobPatch = z.infer<typeof JobPatch>;
 
 export const Progress = z
   .object({
@@ -154,6 +173,7 @@ export const JobResult = z
     durationMs: z.number(),
     phases: z.partialRecord(JobPhase, z.number()).describe('milliseconds by phase'),
     copiedBytes: Size.describe('bytes written from the source'),
+    resumedBytes: Size.describe('bytes that an earlier attempt had made durable; not done again'),
     detectedZeroBytes: Size.describe('bytes of data extents that turned out to be zeroes'),
     zeroed: z.array(MethodUse),
     checksum: Checksum.optional().describe('of the whole image, where verified: hash of the digests of its blocks'),
@@ -180,6 +200,7 @@ export const JobView = z
     phase: JobPhase.nullable(),
     pool: PoolName,
     labels: z.record(z.string(), z.string()),
+    batch: z.object({ id: JobId, vm: z.string() }).nullable().describe('where the job is a disk of a batch'),
     source: Source.optional(),
     target: Target,
     ranges: z.array(ZeroRange).optional().describe('of a zero job; left out in lists'),
@@ -189,6 +210,7 @@ export const JobView = z
     error: JobError.optional().describe('why it failed; while it waits for another try: why the last one failed'),
     attempt: Size.describe('how often it has been started'),
     node: z.string().nullable(),
+    requested: z.enum(['cancel', 'pause']).nullable().describe('asked for, and not done yet'),
     createdAt: Timestamp,
     startedAt: Timestamp.nullable(),
     endedAt: Timestamp.nullable(),
