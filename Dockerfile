@@ -18,8 +18,9 @@ RUN npm run build && npm prune --omit=dev --no-fund --no-audit
 
 FROM ${NODE_IMAGE}
 # No root unless it is asked for: the API needs none. Nodes do for block devices (docker-compose.yml says why).
-RUN groupadd --system ferry \
-  && useradd --system --gid ferry --home-dir /nonexistent --shell /usr/sbin/nologin ferry \
+# A number of its own: the next free one is what the Redis image calls redis, and they share a volume.
+RUN groupadd --gid 10001 ferry \
+  && useradd --uid 10001 --gid ferry --home-dir /nonexistent --shell /usr/sbin/nologin ferry \
   && ln -s /opt/imageferry/dist/services/cli/main.js /usr/local/bin/ferry
 WORKDIR /opt/imageferry
 COPY package.json LICENSE ./
