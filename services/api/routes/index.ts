@@ -4,12 +4,18 @@ import { cancelJob } from './cancel-job.js';
 import { createJob } from './create-job.js';
 import { getJob } from './get-job.js';
 import { healthz, readyz } from './health.js';
+import { pauseJob, resumeJob, retryJob } from './job-actions.js';
 import { jobEvents } from './job-events.js';
 import { listJobs } from './list-jobs.js';
+import { listNodes } from './list-nodes.js';
 import { openApi } from './openapi.js';
-import { retryJob } from './retry-job.js';
+import { patchJob } from './patch-job.js';
 
 export function routes(context: ApiContext): readonly Route[] {
-  const described: Route[] = [createJob, listJobs, getJob, cancelJob, jobEvents, retryJob, healthz, readyz];
+  const described: Route[] = [
+    ...[createJob, listJobs, getJob, patchJob, cancelJob, jobEvents, pauseJob, resumeJob, retryJob],
+    listNodes,
+    ...[healthz, readyz],
+  ];
   return [...described, openApi(context, described)];
 }
