@@ -6,6 +6,7 @@ import type { Context } from './context.js';
 import { EXIT, exitCodeOfError } from './exit-codes.js';
 import { explain } from './failure.js';
 import { createProgram } from './program.js';
+import { printable } from './words.js';
 
 let exitCode: number = EXIT.DONE;
 
@@ -19,10 +20,15 @@ process.stderr.on('error', () => {});
 const context: Context = {
   env: process.env,
   screen: {
-    line: (text) => process.stdout.write(`${text}\n`),
-    note: (text) => process.stderr.write(`${text}\n`),
+    line: (text) => process.stdout.write(`${printable(text)}\n`),
+    note: (text) => process.stderr.write(`${printable(text)}\n`),
     terminal: process.stdout.isTTY === true,
-    columns: process.stdout.columns ?? 80,
+    get columns() {
+      return process.stdout.columns || 80;
+    },
+    get rows() {
+      return process.stdout.rows || 24;
+    },
   },
   exitWith: (code) => {
     exitCode = code;
