@@ -1,5 +1,7 @@
 /** The command line as a whole: every command and its help. Runs nothing by itself. */
 import { Command } from 'commander';
+import { addBatch } from './commands/batch.js';
+import { addBatches } from './commands/batches.js';
 import { addConfig } from './commands/config.js';
 import { addImport } from './commands/import.js';
 import { addCancel, addJob, addRetry } from './commands/job.js';
@@ -35,6 +37,9 @@ export function createProgram(context: Context): Command {
   addPause(program, context);
   addResume(program, context);
   addSet(program, context);
+  program.commandsGroup('Batches:');
+  addBatch(program, context);
+  addBatches(program, context);
   program.commandsGroup('Servers:');
   addServers(program, context);
   addNodes(program, context);
