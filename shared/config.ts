@@ -50,6 +50,18 @@ const Environment = z.object({
   FERRY_RETRY_DELAY_MS: integer(0, 3_600_000).default(1000),
   // How often a running job is made durable. Shorter loses less to a crash and costs a flush each time.
   FERRY_FLUSH_INTERVAL_MS: integer(100, 3_600_000).default(10_000),
+  // How long a node that does not answer keeps its jobs. Shorter: taken over sooner, but a busy node may lose some.
+  FERRY_LEASE_MS: integer(1000, 600_000).default(10_000),
+  // Over all jobs of this node, in bytes per second; unset: no limit.
+  FERRY_BANDWIDTH: integer(64 * 1024, Number.MAX_SAFE_INTEGER).optional(),
+  // Over all nodes, one for each pool: `default=8,fast=4`; `default=0` lifts the limit again.
+  FERRY_POOL_CONCURRENCY: z
+    .string()
+    .transform((text) => text.split(',').filter((part) => part !== ''))
+    .pipe(z.array(z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}=\d{1,6}$/, 'must be such as default=8,fast=4')))
+    .default([]),
+  FERRY_METRICS_HOST: z.string().min(1).default('127.0.0.1'),
+  FERRY_METRICS_PORT: integer(0, 65535).optional(),
   FERRY_KEEP_JOBS_SECONDS: integer(0, 10 * 365 * 86_400).default(7 * 86_400),
   FERRY_KEEP_JOBS_COUNT: integer(0, 10_000_000).default(10_000),
   FERRY_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
@@ -96,6 +108,12 @@ export interface Config {
   readonly jobAttempts: number;
   readonly retryDelayMs: number;
   readonly flushIntervalMs: number;
+  readonly leaseMs: number;
+  readonly bandwidthBytesPerSecond: number | null;
+  /** Pool → most jobs at once over all nodes; null lifts the limit. */
+  readonly poolConcurrency: ReadonlyMap<string, number | null>;
+  /** Where a node without an API tells its metrics; null: nowhere. */
+  readonly metrics: { readonly host: string; readonly port: number } | null;
   readonly keepJobs: { readonly seconds: number; readonly count: number };
   readonly logLevel: string;
 }
@@ -128,6 +146,15 @@ export function readConfig(env: Env = process.env): Config {
     jobAttempts: e.FERRY_JOB_ATTEMPTS,
     retryDelayMs: e.FERRY_RETRY_DELAY_MS,
     flushIntervalMs: e.FERRY_FLUSH_INTERVAL_MS,
+    leaseMs: e.FERRY_LEASE_MS,
+    bandwidthBytesPerSecond: e.FERRY_BANDWIDTH ?? null,
+    poolConcurrency: new Map(
+      e.FERRY_POOL_CONCURRENCY.map((text) => {
+        const [pool, limit] = text.split('=') as [string, string];
+        return [pool, Number(limit) || null];
+      }),
+    ),
+    metrics: e.FERRY_METRICS_PORT === undefined ? null : { host: e.FERRY_METRICS_HOST, port: e.FERRY_METRICS_PORT },
     keepJobs: { seconds: e.FERRY_KEEP_JOBS_SECONDS, count: e.FERRY_KEEP_JOBS_COUNT },
     logLevel: e.FERRY_LOG_LEVEL,
   };
@@ -174,6 +201,7 @@ function isServerUrl(text: string): boolean {
 export function describeConfig(config: Config): unknown {
   return {
     ...config,
+    poolConcurrency: Object.fromEntries(config.poolConcurrency),
     api: { ...config.api, token: config.api.token === null ? null : '(hidden)' },
     redisUrl: config.redisUrl?.replace(/(:\/\/[^:@/]*):[^@/]*@/, '$1:(hidden)@') ?? null,
   };

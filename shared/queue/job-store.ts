@@ -13,25 +13,35 @@ import {
   ENDED_STATES,
   type JobError,
   type JobKind,
+  type JobPatch,
   type JobPhase,
   type JobRequest,
   type JobState,
   type Progress,
 } from '../schemas/job.js';
+import type { NodeReport, NodeView } from '../schemas/node.js';
+import type { Batches } from './batch-records.js';
+import { BatchStore } from './batch-store.js';
 import { canonicalJson, sha256 } from './canonical.js';
+import type { Checkpoint } from './checkpoint.js';
 import { closeRedis, createRedis, queueCall } from './connection.js';
 import { keys } from './keys.js';
 import { countJobs, type JobFilter, type JobPage, listJobs } from './listing.js';
 import { Maintenance } from './maintenance.js';
+import { listNodes } from './nodes.js';
 import { persistently } from './patience.js';
 import { drainOutbox, MAX_ABANDONED, NODE_LOST, type Reconciler, settle, sweep } from './reconcile.js';
-import { decodeRecord, encodeJson, pairsToHash } from './record-codec.js';
-import type { JobRecord, NodeJobs, Outcome } from './records.js';
+import { decodeBandwidth, decodeRecord, encodeJson, pairsToHash } from './record-codec.js';
+import type { Hold, JobRecord, NodeJobs, Outcome, Wishes } from './records.js';
 import { defineScripts, type RunScript } from './run-script.js';
 import { Scheduler } from './scheduler.js';
+import { waitForVersion } from './wait.js';
 import { Watchers } from './watchers.js';
 
-export type JobStoreConfig = Pick<Config, 'pools' | 'jobAttempts' | 'retryDelayMs' | 'keepJobs'>;
+export type JobStoreConfig = Pick<
+  Config,
+  'pools' | 'jobAttempts' | 'retryDelayMs' | 'keepJobs' | 'leaseMs' | 'poolConcurrency'
+>;
 
 export interface JobStoreOptions {
   readonly redisUrl: string;
@@ -42,7 +52,6 @@ export interface JobStoreOptions {
 export interface CreateOptions {
   /** The same key with the same request gives the same job. */
   readonly idempotencyKey?: string | undefined;
-  readonly batch?: string | undefined;
 }
 
 export interface CreatedJob {
@@ -66,6 +75,8 @@ export class JobStore implements NodeJobs {
   readonly #scheduler: Scheduler;
   readonly #watchers: Watchers;
   readonly #maintenance: Maintenance;
+  /** Many jobs that belong together. */
+  readonly batches: Batches;
   #closed = false;
 
   /**
@@ -100,6 +111,14 @@ export class JobStore implements NodeJobs {
         await sweep(this.#reconciler());
         await this.trim();
       },
+    });
+    this.batches = new BatchStore({
+      redis: this.#redis,
+      run: this.#run,
+      watchers: this.#watchers,
+      closed: () => this.#closed,
+      schedule: () => this.#maintenance.now(),
+      unschedule: (id, pool) => this.#unschedule(id, pool),
     });
     this.#redis.on('error', (err) => this.#log.debug({ err }, 'queue server connection'));
     this.#redis.on('ready', () => {
@@ -138,12 +157,22 @@ export class JobStore implements NodeJobs {
   async create(request: JobRequest, options: CreateOptions = {}): Promise<CreatedJob> {
     const id = uuidv7();
     const text = canonicalJson(request);
-    const { kind, pool } = request;
-    const { priority } = request.options;
+    const { kind, pool, target } = request;
+    const { priority, bandwidthBytesPerSecond } = request.options;
     const keyHash = options.idempotencyKey === undefined ? '' : sha256(options.idempotencyKey);
-    const batch = options.batch ?? '';
     const created = toCreated(
-      await this.#run('create', id, kind, pool, batch, text, priority, keyHash, sha256(text)),
+      await this.#run(
+        'create',
+        id,
+        kind,
+        pool,
+        text,
+        priority,
+        bandwidthBytesPerSecond ?? 0,
+        target.path,
+        keyHash,
+        sha256(text),
+      ),
     ) as CreatedJob;
     if (!created.replayed) await this.#schedule(created.id, kind, pool, priority);
     return created;
@@ -189,10 +218,64 @@ export class JobStore implements NodeJobs {
     // What follows only tidies: a worker that meets a canceled job drops it, and the sweep finds lost nodes.
     const tidy =
       answer === 'canceled'
-        ? this.#scheduler.remove(id, record.request.pool)
+        ? this.#unschedule(id, record.request.pool)
         : settle(this.#reconciler(), id).then(() => true);
     await tidy.catch((err) => this.#log.debug({ err, job: id }, 'tidying after cancel'));
+    this.#maintenance.now();
     return answer === 'canceled' ? record : await this.#need(id);
+  }
+
+  /**
+   * A waiting job waits on until it is resumed; a running one is asked to stop, and keeps what it made durable.
+   * Safe to repeat.
+   * @throws FerryError JOB_NOT_FOUND
+   * @throws FerryError JOB_STATE_CONFLICT  it has ended
+   */
+  async pause(id: string): Promise<JobRecord> {
+    const [answer, state] = await this.#run('pause', id);
+    if (answer === 'missing') throw notFound(id);
+    if (answer === 'ended') throw new FerryError('JOB_STATE_CONFLICT', `the job is ${state}: it cannot be paused`);
+    const record = await this.#need(id);
+    if (answer === 'paused') await this.#unschedule(id, record.request.pool);
+    this.#maintenance.now();
+    return record;
+  }
+
+  /**
+   * A paused job goes on when its turn comes.
+   * @throws FerryError JOB_NOT_FOUND
+   * @throws FerryError JOB_STATE_CONFLICT  it is neither paused nor about to be
+   */
+  async resume(id: string): Promise<JobRecord> {
+    const [answer, state] = await this.#run('resume', id);
+    if (answer === 'missing') throw notFound(id);
+    if (answer === 'conflict') throw new FerryError('JOB_STATE_CONFLICT', `the job is ${state}, not paused`);
+    this.#maintenance.now();
+    return this.#need(id);
+  }
+
+  /**
+   * Changes a job that has not ended; a running one hears of a new bandwidth at once.
+   * @throws FerryError JOB_NOT_FOUND
+   * @throws FerryError JOB_STATE_CONFLICT  it has ended
+   */
+  async patch(id: string, { priority, bandwidthBytesPerSecond: bandwidth }: JobPatch): Promise<JobRecord> {
+    const [answer, state] = await this.#run(
+      'patch',
+      id,
+      priority ?? '',
+      bandwidth === undefined ? '' : (bandwidth ?? 0),
+    );
+    if (answer === 'missing') throw notFound(id);
+    if (answer === 'ended') throw new FerryError('JOB_STATE_CONFLICT', `the job is ${state}: it cannot be changed`);
+    const record = await this.#need(id);
+    if (priority !== undefined) await this.#scheduler.changePriority(id, record.request.pool, priority);
+    return record;
+  }
+
+  /** Every node that was heard of within a day. */
+  async nodes(): Promise<NodeView[]> {
+    return await listNodes(this.#run, this.#config.leaseMs);
   }
 
   /**
@@ -217,17 +300,50 @@ export class JobStore implements NodeJobs {
 
   // --- for transfer nodes ---
 
-  async start(id: string, node: string): Promise<JobRecord | null> {
-    return decodeRecord(pairsToHash(await this.#run('start', id, node, MAX_ABANDONED, encodeJson(NODE_LOST))));
+  async start(id: string, node: string): Promise<JobRecord | null | number> {
+    const error = encodeJson(NODE_LOST);
+    const answer = await this.#run('start', id, node, MAX_ABANDONED, error, this.#config.leaseMs);
+    // It may have ended instead, and made room in its batch.
+    if (answer.length === 0) this.#maintenance.now();
+    return answer.length === 1 ? Number(answer[0]) : decodeRecord(pairsToHash(answer));
   }
 
   async report(id: string, attempt: number, phase: JobPhase, progress: Progress | null): Promise<boolean> {
-    return (await this.#run('report', id, attempt, phase, encodeJson(progress))) === 1;
+    return (await this.#run('report', id, attempt, phase, encodeJson(progress), this.#config.leaseMs)) === 1;
+  }
+
+  async owns(id: string, attempt: number): Promise<boolean> {
+    const [state, current] = await queueCall(() => this.#redis.hmget(keys.job(id), 'state', 'attempt'));
+    return state === 'active' && Number(current) === attempt;
+  }
+
+  async hold(id: string, attempt: number, target: string): Promise<Hold> {
+    const [answer, other] = await this.#run('hold', id, attempt, target);
+    if (answer === 'busy') return { answer, holder: other as string };
+    return answer === 'held' ? { answer, previous: other || null } : { answer: 'lost' };
+  }
+
+  async checkpoint(id: string, attempt: number, checkpoint: Checkpoint): Promise<boolean> {
+    return (await this.#run('checkpoint', id, attempt, JSON.stringify(checkpoint))) === 1;
+  }
+
+  /** Keeps trying for a minute while Redis is away: the job would wait for its lease to run out otherwise. */
+  async suspend(id: string, attempt: number): Promise<boolean> {
+    const owned = await persistently(() => this.#run('suspend', id, attempt));
+    this.#maintenance.now();
+    return owned === 1;
+  }
+
+  /** Tells that a node is there, and how it is. @returns instance that had its name before; null: none */
+  async beat(report: NodeReport): Promise<string | null> {
+    return (await this.#run('beat', report.name, report.instance, JSON.stringify(report))) || null;
   }
 
   /** Keeps trying for a minute while Redis is away: otherwise the work of the attempt would be lost. */
   async requeue(id: string, attempt: number, error: JobError | null): Promise<boolean> {
-    return (await persistently(() => this.#run('requeue', id, attempt, encodeJson(error)))) === 1;
+    const owned = await persistently(() => this.#run('requeue', id, attempt, encodeJson(error)));
+    this.#maintenance.now();
+    return owned === 1;
   }
 
   /** Keeps trying for a minute while Redis is away: otherwise the work of the attempt would be lost. */
@@ -236,30 +352,35 @@ export class JobStore implements NodeJobs {
     const error = outcome.state === 'failed' ? encodeJson(outcome.error) : '';
     const owned = await persistently(() => this.#run('finish', id, attempt, outcome.state, result, error));
     this.#maintenance.ended();
+    // Its place in its batch has gone to another.
+    this.#maintenance.now();
     return owned === 1;
   }
 
-  onCancel(id: string, callback: () => void): () => void {
+  onWishes(id: string, callback: (wishes: Wishes) => void): () => void {
     let done = false;
     const look = () => {
       if (done) return;
-      // One field only: this runs after each of the job's own reports, and a record may hold many ranges.
-      persistently(() => queueCall(() => this.#redis.hget(keys.job(id), 'cancelRequested'))).then(
-        (requested) => {
-          if (done || requested !== '1') return;
-          stop();
-          callback();
+      // Three fields only: this runs after each of the job's own reports, and a record may hold many ranges.
+      const fields = () => this.#redis.hmget(keys.job(id), 'cancelRequested', 'pauseRequested', 'bandwidth');
+      persistently(() => queueCall(fields)).then(
+        ([cancel, pause, bandwidth]) => {
+          if (done) return;
+          callback({
+            cancel: cancel === '1',
+            pause: pause === '1',
+            bandwidthBytesPerSecond: decodeBandwidth(bandwidth),
+          });
         },
-        (err) => this.#log.warn({ err, job: id }, 'cannot see whether the job is to be canceled'),
+        (err) => this.#log.warn({ err, job: id }, 'cannot see what is wanted of the job'),
       );
     };
     const unwatch = this.#watchers.add(id, look);
-    const stop = () => {
+    look();
+    return () => {
       done = true;
       unwatch();
     };
-    look();
-    return stop;
   }
 
   // --- changes ---
@@ -286,37 +407,15 @@ export class JobStore implements NodeJobs {
     timeoutMs: number,
     signal?: AbortSignal,
   ): Promise<JobRecord | null> {
-    let record = await this.get(id);
-    if (record === null) return null;
-    const version = since === 'current' ? record.version : since;
-    const isOver = () => record === null || record.version > version || ENDED_STATES.includes(record.state);
-    if (isOver() || timeoutMs <= 0) return record;
-
-    let wake = () => {};
-    let next = new Promise<void>((resolve) => (wake = resolve));
-    let over = false;
-    const giveUp = () => {
-      over = true;
-      wake();
-    };
-    const timer = setTimeout(giveUp, timeoutMs);
-    signal?.addEventListener('abort', giveUp);
-    let unwatch = () => {};
-    try {
-      unwatch = await this.watch(id, () => wake());
-      for (;;) {
-        // Armed before the read: a change during the read ends the wait that follows.
-        next = new Promise<void>((resolve) => (wake = resolve));
-        record = await this.get(id);
-        if (isOver() || over || this.#closed || signal?.aborted) return record;
-        await next;
-        if (over || this.#closed) return await this.get(id).catch(() => record);
-      }
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', giveUp);
-      unwatch();
-    }
+    return await waitForVersion({
+      read: () => this.get(id),
+      isOver: (record) => ENDED_STATES.includes(record.state),
+      watch: (callback) => this.watch(id, callback),
+      since,
+      timeoutMs,
+      signal,
+      closed: () => this.#closed,
+    });
   }
 
   /** Number of jobs that somebody in this process watches. */
@@ -338,9 +437,22 @@ export class JobStore implements NodeJobs {
     let removed = 0;
     for (;;) {
       const batch = await this.#run('trim', seconds, count, TRIM_BATCH, IDEMPOTENCY_MIN_MS);
-      if (batch === 0) return removed;
+      if (batch === 0) break;
       removed += batch;
     }
+    for (;;) {
+      const disks = await this.#run('trimBatch', seconds, count, IDEMPOTENCY_MIN_MS);
+      if (disks === 0) return removed;
+      removed += disks;
+    }
+  }
+
+  /** What only tidies: a worker that meets a job that is not to run drops it. */
+  async #unschedule(id: string, pool: string): Promise<boolean> {
+    return await this.#scheduler.remove(id, pool).catch((err) => {
+      this.#log.debug({ err, job: id }, 'an entry could not be removed');
+      return false;
+    });
   }
 
   async #schedule(id: string, kind: JobKind, pool: string, priority: number): Promise<void> {

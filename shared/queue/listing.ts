@@ -107,7 +107,7 @@ export function encodeCursor(id: string): string {
   return Buffer.from(id, 'latin1').toString('base64url');
 }
 
-function decodeCursor(cursor: string): string {
+export function decodeCursor(cursor: string): string {
   const id = Buffer.from(cursor, 'base64url').toString('latin1');
   if (JobId.safeParse(id).success && encodeCursor(id) === cursor) return id;
   throw new FerryError('BAD_REQUEST', 'cursor: must be the nextCursor of an earlier answer', { field: 'cursor' });

@@ -9,6 +9,8 @@ export interface Chores {
 }
 
 const REGULAR_MS = 30_000;
+/** A node that died between ending a disk and scheduling the next one of its batch leaves a place empty for so long. */
+const OUTBOX_MS = 3000;
 const SOON_MS = 500;
 // Between two regular runs so many jobs may end before their number is looked at.
 const ENDED_BEFORE_SWEEP = 500;
@@ -22,6 +24,8 @@ export class Maintenance {
   #endedJobs = 0;
   #dueAt = Number.POSITIVE_INFINITY;
   #stopped = false;
+  /** Asked for while it ran: what came meanwhile may have been missed. */
+  #again = false;
 
   constructor(log: Log, chores: Chores) {
     this.#log = log;
@@ -30,12 +34,19 @@ export class Maintenance {
 
   start(): void {
     this.#sweepDue = Date.now() + REGULAR_MS;
-    this.#arm(REGULAR_MS);
+    this.#arm(OUTBOX_MS);
   }
 
   /** Looks at the outbox in half a second, for instance because an earlier run of a job is just leaving BullMQ. */
   soon(): void {
     this.#arm(SOON_MS);
+  }
+
+  /** Looks at the outbox at once: a job is known to be in it. */
+  now(): void {
+    if (this.#stopped) return;
+    if (this.#running === undefined) this.#tick();
+    else this.#again = true;
   }
 
   /** A job ended: many of them make the retention due. */
@@ -63,6 +74,7 @@ export class Maintenance {
   }
 
   #tick(): void {
+    clearTimeout(this.#timer);
     this.#dueAt = Number.POSITIVE_INFINITY;
     if (this.#running !== undefined) {
       this.#arm(SOON_MS);
@@ -70,11 +82,14 @@ export class Maintenance {
     }
     this.#running = this.#work().finally(() => {
       this.#running = undefined;
+      if (!this.#again) return;
+      this.#again = false;
+      this.now();
     });
   }
 
   async #work(): Promise<void> {
-    let next = REGULAR_MS;
+    let next = OUTBOX_MS;
     try {
       if ((await this.#chores.outbox()) > 0) next = SOON_MS;
       if (Date.now() >= this.#sweepDue) {

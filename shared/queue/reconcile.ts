@@ -46,7 +46,7 @@ export async function sweep(r: Reconciler): Promise<number> {
  */
 export async function settle(r: Reconciler, id: string): Promise<boolean> {
   const record = await read(r, id);
-  if (record === null || (record.state !== 'queued' && record.state !== 'active')) {
+  if (record === null || !record.admitted || (record.state !== 'queued' && record.state !== 'active')) {
     await queueCall(() => r.redis.zrem(keys.outbox, id));
     return true;
   }
@@ -56,6 +56,8 @@ export async function settle(r: Reconciler, id: string): Promise<boolean> {
   if (record.state === 'active') {
     if (entry === 'active') return true;
     const state = await r.run('abandon', id, record.attempt, MAX_ABANDONED, encodeJson(NODE_LOST));
+    // Whoever has the lease may still write; nobody else gets the job before it has run out.
+    if (state === 'leased') return false;
     r.log.warn({ job: id, attempt: record.attempt, node: record.node, state }, 'a running job lost its node');
     if (state !== 'queued') return true;
   }
@@ -64,7 +66,7 @@ export async function settle(r: Reconciler, id: string): Promise<boolean> {
     await r.scheduler.remove(id, pool);
     entry = 'missing';
   }
-  if (entry === 'missing') await r.scheduler.add(id, record.kind, pool, record.request.options.priority);
+  if (entry === 'missing') await r.scheduler.add(id, record.kind, pool, record.priority);
   // Queued here but active there: a worker is about to start it, or is about to let an earlier run go.
   if (entry === 'active') return false;
   await queueCall(() => r.redis.zrem(keys.outbox, id));
@@ -89,11 +91,12 @@ async function sweepState(r: Reconciler, state: 'active' | 'queued'): Promise<nu
 /** Of queued jobs, those that BullMQ lacks; of active ones (few), those whose entry is not active. */
 async function suspects(r: Reconciler, ids: readonly string[], state: 'active' | 'queued'): Promise<string[]> {
   const pipeline = r.redis.pipeline();
-  for (const id of ids) pipeline.hget(keys.job(id), 'pool');
+  for (const id of ids) pipeline.hmget(keys.job(id), 'pool', 'admitted');
   const replies = (await queueCall(() => pipeline.exec())) ?? [];
   const jobs = ids.flatMap((id, at) => {
-    const pool = replies[at]?.[1];
-    return typeof pool === 'string' ? [{ id, pool }] : [];
+    const [pool, admitted] = (replies[at]?.[1] ?? []) as (string | null)[];
+    // Thousands may wait for a place in their batch: BullMQ does not know them, and that is right.
+    return typeof pool === 'string' && admitted === '1' ? [{ id, pool }] : [];
   });
   if (state === 'queued') return [...(await r.scheduler.missing(jobs))];
   const lost: string[] = [];

@@ -1,5 +1,6 @@
 /** A job record as Redis keeps it: a flat hash of strings, '' for null, times in ms of the Redis clock. */
 import type { JobError, JobKind, JobPhase, JobRequest, JobResult, JobState, Progress } from '../schemas/job.js';
+import type { Checkpoint } from './checkpoint.js';
 import type { JobRecord } from './records.js';
 
 export type RecordHash = Readonly<Record<string, string>>;
@@ -20,11 +21,22 @@ export function decodeRecord(hash: RecordHash): JobRecord | null {
     attempt: Number(hash.attempt ?? 0),
     node: text(hash, 'node'),
     cancelRequested: hash.cancelRequested === '1',
+    pauseRequested: hash.pauseRequested === '1',
+    batch: hash.batch ? { id: hash.batch, vm: hash.vm ?? '' } : null,
+    admitted: hash.admitted === '1',
+    priority: Number(hash.priority ?? 0),
+    bandwidthBytesPerSecond: decodeBandwidth(hash.bandwidth),
+    checkpoint: json<Checkpoint>(hash, 'checkpoint'),
     createdAt: time(hash, 'createdAt') as string,
     startedAt: time(hash, 'startedAt'),
     endedAt: time(hash, 'endedAt'),
     version: Number(hash.version ?? 0),
   };
+}
+
+/** No limit is kept as 0. */
+export function decodeBandwidth(value: string | null | undefined): number | null {
+  return Number(value ?? 0) || null;
 }
 
 /** The `[key, value, key, value]` that HGETALL gives inside a script. */
@@ -38,16 +50,16 @@ export function encodeJson(value: unknown): string {
   return value === null || value === undefined ? '' : JSON.stringify(value);
 }
 
-function text(hash: RecordHash, field: string): string | null {
+export function text(hash: RecordHash, field: string): string | null {
   return hash[field] || null;
 }
 
-function json<T>(hash: RecordHash, field: string): T | null {
+export function json<T>(hash: RecordHash, field: string): T | null {
   const value = hash[field];
   return value ? (JSON.parse(value) as T) : null;
 }
 
-function time(hash: RecordHash, field: string): string | null {
+export function time(hash: RecordHash, field: string): string | null {
   const value = hash[field];
   return value ? new Date(Number(value)).toISOString() : null;
 }

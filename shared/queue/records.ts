@@ -4,8 +4,8 @@
  * `attempt` grows by one with each start and is the fencing token of the record: what a node writes
  * under an older attempt is refused.
  */
-import type { Checkpoint } from './checkpoint.js';
 import type { JobError, JobKind, JobPhase, JobRequest, JobResult, JobState, Progress } from '../schemas/job.js';
+import type { Checkpoint } from './checkpoint.js';
 
 export interface JobRecord {
   readonly id: string;
@@ -23,6 +23,8 @@ export interface JobRecord {
   readonly pauseRequested: boolean;
   /** Where the job is a disk of a batch. */
   readonly batch: { readonly id: string; readonly vm: string } | null;
+  /** BullMQ may have it; false while it waits for a place in its batch. */
+  readonly admitted: boolean;
   /** What the request says, or a later PATCH. */
   readonly priority: number;
   readonly bandwidthBytesPerSecond: number | null;

@@ -2,19 +2,34 @@
 import type { Redis } from 'ioredis';
 import { queueCall } from './connection.js';
 import { KEY_BASE } from './keys.js';
-import { SCRIPTS, type ScriptName } from './scripts.js';
+import { SCRIPTS, type ScriptName } from './scripts/index.js';
 
 interface Replies {
   create: string[];
   replay: string[];
   start: string[];
   report: number;
+  hold: string[];
+  checkpoint: number;
   requeue: number;
+  suspend: number;
   finish: number;
   cancel: string[];
+  pause: string[];
+  resume: string[];
+  patch: string[];
   retry: string[];
   abandon: string;
   trim: number;
+  createBatch: (string | number)[];
+  batch: [] | [string[], string[]];
+  cancelBatch: string[];
+  pauseBatch: string[];
+  resumeBatch: string[];
+  retryBatch: string[];
+  trimBatch: number;
+  beat: string;
+  nodes: string[];
 }
 
 export type RunScript = <Name extends ScriptName>(name: Name, ...args: (string | number)[]) => Promise<Replies[Name]>;

@@ -5,6 +5,7 @@
  */
 import { type ConnectionOptions, type JobState as EntryState, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { FerryError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { JobKind } from '../schemas/job.js';
 import { QUEUE_PREFIX, queueCall, queueName } from './connection.js';
@@ -15,12 +16,18 @@ const MAX_PRIORITY = 1000;
 const CLOSE_PATIENCE_MS = 1000;
 
 export interface SchedulerOptions {
+  /** Most jobs of a pool that run at once over all nodes; a pool that is not named keeps what others set. */
+  readonly poolConcurrency: ReadonlyMap<string, number | null>;
   readonly jobAttempts: number;
   readonly retryDelayMs: number;
 }
 
 /** `missing`: BullMQ does not know the job. */
 export type Entry = EntryState | 'missing';
+
+function toBullPriority(priority: number): number {
+  return MAX_PRIORITY + 1 - priority;
+}
 
 export class Scheduler {
   readonly #redis: Redis;
@@ -48,10 +55,22 @@ export class Scheduler {
           removeOnComplete: true,
           removeOnFail: true,
           // BullMQ runs 1 before 2, and what has no priority before everything else: so everything has one.
-          priority: MAX_PRIORITY + 1 - priority,
+          priority: toBullPriority(priority),
         },
       ),
     );
+  }
+
+  /** For an entry that waits; one that runs has had its turn. */
+  async changePriority(id: string, pool: string, priority: number): Promise<void> {
+    const queue = await this.queue(pool);
+    const job = await queueCall(() => queue.getJob(id));
+    if (job === undefined) return;
+    await queueCall(() => job.changePriority({ priority: toBullPriority(priority) })).catch((thrown: unknown) => {
+      // It left the queue meanwhile: nothing is to be changed any more.
+      if (thrown instanceof FerryError) throw thrown;
+      this.#log.debug({ err: thrown, job: id }, 'priority not changed');
+    });
   }
 
   /** Forgets an entry that waits. One that a worker holds stays: its `start` will find the job ended. */
@@ -108,6 +127,9 @@ export class Scheduler {
     queue.on('error', (error) => this.#log.debug({ err: error, pool }, 'queue connection'));
     try {
       await queueCall(() => queue.waitUntilReady());
+      const limit = this.#options.poolConcurrency.get(pool);
+      if (limit === null) await queueCall(() => queue.removeGlobalConcurrency());
+      else if (limit !== undefined) await queueCall(() => queue.setGlobalConcurrency(limit));
     } catch (error) {
       await atMost(CLOSE_PATIENCE_MS, queue.close());
       throw error;

@@ -12,6 +12,7 @@ export function exampleJob(change: Partial<JobView> = {}): JobView {
     phase: 'copying',
     pool: 'default',
     labels: { vm: 'web-1' },
+    batch: null,
     source: { type: 'file', path: '/srv/a.img', format: 'raw' },
     target: { type: 'block', path: '/dev/vg/lv' },
     options: {

@@ -3,7 +3,7 @@ import type { JobStore } from '../../../shared/queue/job-store.js';
 import type { JobFilter } from '../../../shared/queue/listing.js';
 import { TestRedis } from '../../helpers/redis.js';
 import { codeOf } from './code-of.js';
-import { mustStart, openStore, result, uploadRequest, zeroRequest } from './support.js';
+import { batchRequest, mustStart, openStore, result, uploadRequest, zeroRequest } from './support.js';
 
 describe('job store: listing and retention', () => {
   let redis: TestRedis;
@@ -43,8 +43,11 @@ describe('job store: listing and retention', () => {
 
   it('filters by state, kind, pool and batch, alone and together', async () => {
     const ids: Record<string, string> = {};
+    const batches: string[] = [];
     for (const pool of ['default', 'fast']) {
-      ids[`upload ${pool}`] = (await store.create(uploadRequest('x', { pool }), { batch: 'b1' })).id;
+      const batch = await store.batches.create(batchRequest([['vm', 1]], { pool }));
+      batches.push(batch.id);
+      ids[`upload ${pool}`] = (await store.batches.get(batch.id))?.vms[0]?.disks[0]?.jobId as string;
       ids[`zero ${pool}`] = (await store.create(zeroRequest({ pool }))).id;
     }
     await mustStart(store, ids['zero fast'] as string);
@@ -55,7 +58,8 @@ describe('job store: listing and retention', () => {
     expect(await names({ kind: 'zero' })).to.deep.equal(['zero default', 'zero fast']);
     expect(await names({ pool: 'fast' })).to.deep.equal(['upload fast', 'zero fast']);
     expect(await names({ state: 'active' })).to.deep.equal(['zero fast']);
-    expect(await names({ batch: 'b1' })).to.deep.equal(['upload default', 'upload fast']);
+    expect(await names({ batch: batches[1] })).to.deep.equal(['upload fast']);
+    expect(await names({ batch: batches[0], state: 'active' })).to.deep.equal([]);
     expect(await names({ state: 'queued', kind: 'upload', pool: 'fast' })).to.deep.equal(['upload fast']);
     expect(await names({ state: 'completed' })).to.deep.equal([]);
     expect(await names({ state: 'queued', pool: 'nowhere' })).to.deep.equal([]);
@@ -88,7 +92,7 @@ describe('job store: listing and retention', () => {
   it('removes ended jobs by age, with every trace in the indices', async () => {
     const brief = await openStore(redis, { keepJobs: { seconds: 0, count: 1000 } });
     for (let i = 0; i < 250; i++) {
-      const { id } = await brief.create(uploadRequest(`e${i}`), { batch: 'b' });
+      const { id } = await brief.create(uploadRequest(`e${i}`));
       await brief.cancel(id);
     }
     expect(await brief.trim()).to.equal(250);

@@ -5,6 +5,7 @@ import { createLog } from '../../../shared/log.js';
 import { QUEUE_PREFIX, queueName } from '../../../shared/queue/connection.js';
 import { JobStore, type JobStoreConfig } from '../../../shared/queue/job-store.js';
 import type { JobRecord } from '../../../shared/queue/records.js';
+import { BatchRequest } from '../../../shared/schemas/batch.js';
 import { JobRequest, type JobResult, type Progress } from '../../../shared/schemas/job.js';
 import type { TestRedis } from '../../helpers/redis.js';
 
@@ -15,6 +16,9 @@ export const config: JobStoreConfig = {
   jobAttempts: 3,
   retryDelayMs: 10,
   keepJobs: { seconds: 3600, count: 1000 },
+  // Every lease has run out at once: a job is its node's only while BullMQ says so. Tests of leases set their own.
+  leaseMs: 0,
+  poolConcurrency: new Map(),
 };
 
 export function openStore(redis: TestRedis, overrides: Partial<JobStoreConfig> = {}): Promise<JobStore> {
@@ -26,6 +30,21 @@ export function uploadRequest(name = 'a', extra: Record<string, unknown> = {}): 
     kind: 'upload',
     source: { type: 'file', path: `/srv/${name}.img` },
     target: { type: 'file', path: `/srv/out/${name}.raw` },
+    ...extra,
+  });
+}
+
+/** @param vms  name and number of disks of each */
+export function batchRequest(vms: readonly [string, number][], extra: Record<string, unknown> = {}): BatchRequest {
+  return BatchRequest.parse({
+    name: 'wave',
+    vms: vms.map(([name, count]) => ({
+      name,
+      disks: Array.from({ length: count }, (_, i) => ({
+        source: { type: 'file', path: `/srv/${name}-${i}.img` },
+        target: { type: 'file', path: `/srv/out/${name}-${i}.raw` },
+      })),
+    })),
     ...extra,
   });
 }
@@ -70,6 +89,7 @@ export const result: JobResult = {
   durationMs: 5,
   phases: { copying: 4 },
   copiedBytes: 100,
+  resumedBytes: 0,
   detectedZeroBytes: 0,
   zeroed: [],
 };
@@ -92,6 +112,6 @@ export class Behind {
 
 export async function mustStart(store: JobStore, id: string, node = 'node-1'): Promise<JobRecord> {
   const record = await store.start(id, node);
-  if (record === null) throw new Error(`job ${id} could not be started`);
+  if (record === null || typeof record === 'number') throw new Error(`job ${id} could not be started`);
   return record;
 }

@@ -94,39 +94,51 @@ describe('job store: hearing of changes', () => {
 
   it('calls back when a running job is to be canceled', async () => {
     const { id } = await startHeld();
-    const canceled = new Promise<void>((resolve) => store.onCancel(id, resolve));
+    const canceled = cancelWanted(id);
     await delay(20);
     await requestCancel(id);
     await canceled;
   });
 
-  it('calls back when that was asked before, once, and not after unsubscribe', async () => {
+  it('says at once what was asked before, and nothing after unsubscribe', async () => {
     const { id } = await startHeld();
     await requestCancel(id);
+    await cancelWanted(id);
     let calls = 0;
-    await new Promise<void>((resolve) =>
-      store.onCancel(id, () => {
-        calls++;
-        resolve();
-      }),
-    );
-    await other.report(id, 1, 'copying', null);
-    const unsubscribe = store.onCancel(id, () => calls++);
+    const unsubscribe = store.onWishes(id, () => calls++);
     unsubscribe();
+    await other.report(id, 1, 'copying', null);
     await delay(100);
-    expect(calls).to.equal(1);
+    expect(calls).to.equal(0);
+  });
+
+  it('tells a running job of a pause, of its withdrawal, and of another bandwidth', async () => {
+    const { id } = await startHeld();
+    const heard: string[] = [];
+    let next = () => {};
+    const unsubscribe = store.onWishes(id, ({ pause, bandwidthBytesPerSecond }) => {
+      heard.push(`${pause} ${bandwidthBytesPerSecond}`);
+      next();
+    });
+    const until = async (wanted: string) => {
+      while (heard.at(-1) !== wanted) await new Promise<void>((resolve) => (next = resolve));
+    };
+    await until('false null');
+    await other.pause(id);
+    await until('true null');
+    await other.resume(id);
+    await until('false null');
+    await other.patch(id, { bandwidthBytesPerSecond: 1_000_000 });
+    await until('false 1000000');
+    await other.patch(id, { bandwidthBytesPerSecond: null });
+    await until('false null');
+    unsubscribe();
   });
 
   it('hears of a cancel that was asked while redis-server restarted', async function () {
     this.timeout(20_000);
     const { id } = await startHeld();
-    let calls = 0;
-    const canceled = new Promise<void>((resolve) =>
-      store.onCancel(id, () => {
-        calls++;
-        resolve();
-      }),
-    );
+    const canceled = cancelWanted(id);
     const wait = store.waitForChange(id, 'current', 15_000);
     await delay(50);
     await redis.kill();
@@ -139,8 +151,15 @@ describe('job store: hearing of changes', () => {
     client.disconnect();
     await canceled;
     expect(await wait).to.include({ cancelRequested: true });
-    expect(calls).to.equal(1);
   });
+
+  async function cancelWanted(id: string): Promise<void> {
+    let unsubscribe = () => {};
+    await new Promise<void>((resolve) => {
+      unsubscribe = store.onWishes(id, ({ cancel }) => cancel && resolve());
+    });
+    unsubscribe();
+  }
 
   async function startHeld(): Promise<{ id: string }> {
     const created = await store.create(uploadRequest());
