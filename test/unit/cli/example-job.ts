@@ -24,7 +24,6 @@ export function exampleJob(change: Partial<JobView> = {}): JobView {
       priority: 0,
       bandwidthBytesPerSecond: null,
     },
-    batch: null,
     progress: exampleProgress(50),
     attempt: 1,
     node: 'node-1',
