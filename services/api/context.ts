@@ -22,7 +22,7 @@ export interface ApiContext {
 
 /** One resource and method. The OpenAPI document is made of these, so it cannot forget one. */
 export interface Route {
-  readonly method: 'get' | 'post' | 'delete';
+  readonly method: 'get' | 'post' | 'patch' | 'delete';
   /** As OpenAPI writes it: `/v1/jobs/{id}`. */
   readonly path: string;
   /** True: answers without a token. */

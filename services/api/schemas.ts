@@ -1,8 +1,10 @@
 /** What only the API says: parameters, short answers, problems. The job itself is in `shared/schemas`. */
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../../shared/errors.js';
-import { JobId, PoolName } from '../../shared/schemas/common.js';
+import { BatchSummary } from '../../shared/schemas/batch.js';
+import { JobId, PoolName, Size } from '../../shared/schemas/common.js';
 import { JobKind, JobState, JobView } from '../../shared/schemas/job.js';
+import { NodeView } from '../../shared/schemas/node.js';
 
 /** A whole number in a query: digits only, so that neither '' nor '1e3' nor ' 7' slips through as a number. */
 function integerParameter(min: number, max: number, description: string) {
@@ -14,7 +16,12 @@ function integerParameter(min: number, max: number, description: string) {
     .meta({ description, override: { type: 'integer', pattern: undefined, minimum: min, maximum: max } });
 }
 
+const Cursor = z.string().max(200).optional().meta({ description: '`nextCursor` of the answer before' });
+const nextCursor = z.string().nullable().describe('for the next page; null on the last one');
+
 export const JobPath = z.object({ id: JobId.meta({ description: 'id of the job' }) });
+
+export const BatchPath = z.object({ id: JobId.meta({ description: 'id of the batch' }) });
 
 export const CreateQuery = z.strictObject({
   dryRun: z
@@ -28,8 +35,16 @@ export const ListQuery = z.strictObject({
   state: JobState.optional(),
   kind: JobKind.optional(),
   pool: PoolName.optional(),
+  batch: JobId.toLowerCase().optional().meta({ description: 'id of a batch: its disks' }),
   limit: integerParameter(1, 1000, 'most jobs in the answer').optional(),
-  cursor: z.string().max(200).optional().meta({ description: '`nextCursor` of the answer before' }),
+  cursor: Cursor,
+});
+
+export const ListBatchesQuery = z.strictObject({
+  state: JobState.optional(),
+  pool: PoolName.optional(),
+  limit: integerParameter(1, 1000, 'most batches in the answer').optional(),
+  cursor: Cursor,
 });
 
 export const GetQuery = z.strictObject({
@@ -41,13 +56,10 @@ export const NoQuery = z.strictObject({});
 /** A body where nothing is to be said: none, or `{}`. */
 export const NoBody = z.strictObject({});
 
-/** Printable ASCII: what survives every proxy and log. */
-export const IdempotencyKey = z
-  .string()
-  .min(1, 'must not be empty')
-  .max(255, 'must have at most 255 characters')
-  .regex(/^[\x20-\x7e]*$/, 'must be printable ASCII')
-  .meta({ description: 'the same key with the same body gives the same job, for at least 24 hours' });
+/** The header of an answer that made something. */
+export function locationOf(what: string) {
+  return z.object({ Location: z.string().meta({ description: `path of the ${what}` }) });
+}
 
 const Links = z.object({ self: z.string(), events: z.string() });
 
@@ -59,10 +71,26 @@ export type JobAccepted = z.infer<typeof JobAccepted>;
 export const JobList = z
   .object({
     jobs: z.array(JobView).describe('newest first; may be shorter than `limit` although there are more'),
-    nextCursor: z.string().nullable().describe('for the next page; null on the last one'),
+    nextCursor,
   })
   .meta({ id: 'JobList' });
 export type JobList = z.infer<typeof JobList>;
+
+export const BatchAccepted = z
+  .object({ id: JobId, state: JobState, disks: Size.describe('number of disks'), links: Links })
+  .meta({ id: 'BatchAccepted' });
+export type BatchAccepted = z.infer<typeof BatchAccepted>;
+
+export const BatchList = z
+  .object({
+    batches: z.array(BatchSummary).describe('newest first; may be shorter than `limit` although there are more'),
+    nextCursor,
+  })
+  .meta({ id: 'BatchList' });
+export type BatchList = z.infer<typeof BatchList>;
+
+export const NodeList = z.object({ nodes: z.array(NodeView) }).meta({ id: 'NodeList' });
+export type NodeList = z.infer<typeof NodeList>;
 
 export const Health = z.object({ status: z.literal('ok') }).meta({ id: 'Health' });
 

@@ -1,9 +1,9 @@
 /** A job as the API shows it. */
-
 import type { CreatedJob } from '../../shared/queue/job-store.js';
 import type { JobRecord } from '../../shared/queue/records.js';
-import { ENDED_STATES, type JobView } from '../../shared/schemas/job.js';
+import type { JobView } from '../../shared/schemas/job.js';
 import type { JobAccepted } from './schemas.js';
+import { hasEnded } from './versioned.js';
 
 export function jobLinks(id: string): JobView['links'] {
   return { self: `/v1/jobs/${id}`, events: `/v1/jobs/${id}/events` };
@@ -18,15 +18,17 @@ export function jobView(record: JobRecord): JobView {
     phase: record.phase,
     pool: request.pool,
     labels: request.labels,
+    batch: record.batch,
     ...(request.kind === 'upload' ? { source: request.source } : {}),
     target: request.target,
     ...(request.kind === 'zero' && request.ranges !== undefined ? { ranges: request.ranges } : {}),
-    options: request.options,
+    options: optionsOf(record),
     progress: record.progress,
     ...(record.result === null ? {} : { result: record.result }),
     ...(record.error === null ? {} : { error: record.error }),
     attempt: record.attempt,
     node: record.node,
+    requested: requestedOf(record),
     createdAt: record.createdAt,
     startedAt: record.startedAt,
     endedAt: record.endedAt,
@@ -44,11 +46,19 @@ export function jobAccepted({ id, kind, state }: CreatedJob | JobRecord): JobAcc
   return { id, kind, state, links: jobLinks(id) };
 }
 
-export function hasEnded(record: JobRecord): boolean {
-  return ENDED_STATES.includes(record.state);
+/** The fields by which a log line says which job it is about. */
+export function logIds({ id, batch }: JobRecord): { readonly job: string; readonly batch?: string } {
+  return batch === null ? { job: id } : { job: id, batch: batch.id };
 }
 
-/** Changes with everything that `jobView` shows. */
-export function jobEtag(record: JobRecord): string {
-  return `"${record.version}"`;
+/** As in the request, but for what a PATCH may have changed since. */
+function optionsOf({ request, priority, bandwidthBytesPerSecond }: JobRecord): JobView['options'] {
+  return { ...request.options, priority, bandwidthBytesPerSecond };
+}
+
+/** What a job that has not ended was asked to do and has not done yet. */
+function requestedOf(record: JobRecord): JobView['requested'] {
+  if (hasEnded(record)) return null;
+  if (record.cancelRequested) return 'cancel';
+  return record.pauseRequested && record.state !== 'paused' ? 'pause' : null;
 }

@@ -4,8 +4,8 @@ import type { Route } from '../context.js';
 import { problems } from '../openapi.js';
 import { readQuery } from '../query.js';
 import { JobPath, NoQuery } from '../schemas.js';
-import { jobView } from '../view.js';
-import { jobIdOf } from './job-id.js';
+import { jobView, logIds } from '../view.js';
+import { jobIdOf } from './ids.js';
 
 export const cancelJob: Route = {
   method: 'delete',
@@ -22,9 +22,11 @@ export const cancelJob: Route = {
       ...problems('BAD_REQUEST', 'JOB_NOT_FOUND', 'JOB_STATE_CONFLICT', 'QUEUE_UNAVAILABLE'),
     },
   },
-  async handle({ jobs }, request, response) {
+  async handle({ jobs, log }, request, response) {
     const id = jobIdOf(request);
     readQuery(NoQuery, request);
-    response.status(202).json(jobView(await jobs.cancel(id)));
+    const record = await jobs.cancel(id);
+    log.info({ ...logIds(record), state: record.state }, 'job canceled');
+    response.status(202).json(jobView(record));
   },
 };

@@ -1,13 +1,11 @@
 /** POST /v1/jobs: queue a job, or with `?dryRun=true` only say what it would do. */
-
-import { z } from 'zod';
-import { FerryError } from '../../../shared/errors.js';
 import { JobRequest, Plan } from '../../../shared/schemas/job.js';
 import { readJson } from '../body.js';
 import type { Route } from '../context.js';
+import { IdempotencyHeader, readIdempotencyKey } from '../idempotency.js';
 import { problems } from '../openapi.js';
 import { readQuery } from '../query.js';
-import { CreateQuery, IdempotencyKey, JobAccepted } from '../schemas.js';
+import { CreateQuery, JobAccepted, locationOf } from '../schemas.js';
 import { checkStorage } from '../storage-check.js';
 import { validate } from '../validate.js';
 import { jobAccepted, jobLinks } from '../view.js';
@@ -18,12 +16,12 @@ export const createJob: Route = {
   operation: {
     operationId: 'createJob',
     summary: 'Submit a job, or plan it',
-    requestParams: { query: CreateQuery, header: z.object({ 'Idempotency-Key': IdempotencyKey.optional() }) },
+    requestParams: { query: CreateQuery, header: IdempotencyHeader },
     requestBody: { required: true, content: { 'application/json': { schema: JobRequest } } },
     responses: {
       202: {
         description: 'queued, or queued before under the same Idempotency-Key',
-        headers: z.object({ Location: z.string().meta({ description: 'path of the job' }) }),
+        headers: locationOf('job'),
         content: { 'application/json': { schema: JobAccepted } },
       },
       200: { description: 'the plan (dryRun)', content: { 'application/json': { schema: Plan } } },
@@ -52,7 +50,7 @@ export const createJob: Route = {
   },
   async handle(context, request, response) {
     const { dryRun } = readQuery(CreateQuery, request);
-    const idempotencyKey = readIdempotencyKey(request.headersDistinct['idempotency-key']);
+    const idempotencyKey = readIdempotencyKey(request);
     const job = validate(JobRequest, await readJson(request, response, true), 'body');
     if (dryRun === true) {
       if (context.checkStorage) await checkStorage(context, job);
@@ -64,14 +62,8 @@ export const createJob: Route = {
     if (created === null) {
       if (context.checkStorage) await checkStorage(context, job);
       created = await context.jobs.create(job, { idempotencyKey });
+      if (!created.replayed) context.log.info({ job: created.id, kind: job.kind }, 'job submitted');
     }
     response.status(202).location(jobLinks(created.id).self).json(jobAccepted(created));
   },
 };
-
-function readIdempotencyKey(values: string[] | undefined): string | undefined {
-  if (values === undefined) return undefined;
-  const field = 'Idempotency-Key';
-  if (values.length > 1) throw new FerryError('BAD_REQUEST', `${field}: is given more than once`, { field });
-  return validate(IdempotencyKey, values[0], field);
-}

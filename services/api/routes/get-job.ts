@@ -1,12 +1,12 @@
 /** GET /v1/jobs/{id}: one job; with `?wait=SECONDS` when it changes (long poll). */
-import { z } from 'zod';
 import { JobView } from '../../../shared/schemas/job.js';
-import { type Route, whileWanted } from '../context.js';
+import type { Route } from '../context.js';
 import { problems } from '../openapi.js';
 import { readQuery } from '../query.js';
 import { GetQuery, JobPath } from '../schemas.js';
-import { jobEtag, jobView } from '../view.js';
-import { jobIdOf, jobNotFound } from './job-id.js';
+import { answerVersion, EtagHeader, KnownVersion } from '../versioned.js';
+import { jobView } from '../view.js';
+import { jobIdOf, jobNotFound } from './ids.js';
 
 export const getJob: Route = {
   method: 'get',
@@ -18,15 +18,11 @@ export const getJob: Route = {
       'With `wait` the answer comes at the next change, at once when the job has ended, and unchanged when the ' +
       'time is over. Send the ETag of the answer before as `If-None-Match` to wait for a change since then; ' +
       'without one the answer is then 304.',
-    requestParams: {
-      path: JobPath,
-      query: GetQuery,
-      header: z.object({ 'If-None-Match': z.string().optional().meta({ description: 'ETag of an earlier answer' }) }),
-    },
+    requestParams: { path: JobPath, query: GetQuery, header: KnownVersion },
     responses: {
       200: {
         description: 'the job',
-        headers: z.object({ ETag: z.string().meta({ description: 'names this version of the job' }) }),
+        headers: EtagHeader,
         content: { 'application/json': { schema: JobView } },
       },
       304: { description: 'not changed since the version in If-None-Match' },
@@ -36,22 +32,10 @@ export const getJob: Route = {
   async handle(context, request, response) {
     const id = jobIdOf(request);
     const { wait = 0 } = readQuery(GetQuery, request);
-    const known = knownVersion(request.headers['if-none-match']);
-    const wanted = whileWanted(context, response);
-    try {
-      const record = await context.jobs.waitForChange(id, known ?? 'current', wait * 1000, wanted.signal);
-      if (response.destroyed) return;
-      if (record === null) throw jobNotFound(id);
-      response.set('ETag', jobEtag(record));
-      if (record.version === known) response.status(304).end();
-      else response.json(jobView(record));
-    } finally {
-      wanted.release();
-    }
+    await answerVersion(context, request, response, wait, {
+      next: (since, timeoutMs, signal) => context.jobs.waitForChange(id, since, timeoutMs, signal),
+      view: jobView,
+      missing: () => jobNotFound(id),
+    });
   },
 };
-
-function knownVersion(etag: string | undefined): number | undefined {
-  const digits = /^(?:W\/)?"(\d{1,15})"$/.exec(etag ?? '')?.[1];
-  return digits === undefined ? undefined : Number(digits);
-}

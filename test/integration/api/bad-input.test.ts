@@ -1,18 +1,6 @@
-import { expect } from 'chai';
-import { type Sent, TestApi } from './support.js';
-
-/** What a client may get wrong: each is refused by name, and leaves queue and storage as they were. */
-interface Bad {
-  readonly what: string;
-  readonly method?: string;
-  readonly path?: string;
-  /** Changes a good upload; or a whole other body. */
-  readonly body?: (api: TestApi) => unknown;
-  readonly sent?: Sent;
-  readonly status: number;
-  readonly code: string;
-  readonly fields?: readonly string[];
-}
+/** What a client may get wrong with jobs and elsewhere: each is refused by name. For batches: `bad-batches.test.ts`. */
+import { type Bad, badRequest, GONE, json, refuses } from './refusals.js';
+import { TestApi } from './support.js';
 
 const upload = (change: (body: Record<string, Record<string, unknown>>, api: TestApi) => void) => (api: TestApi) => {
   const body = structuredClone(api.upload()) as Record<string, Record<string, unknown>>;
@@ -22,9 +10,6 @@ const upload = (change: (body: Record<string, Record<string, unknown>>, api: Tes
 const zero =
   (extra: Record<string, unknown>) =>
   (api: TestApi): unknown => ({ kind: 'zero', target: { type: 'file', path: api.path('out.raw') }, ...extra });
-const json = (text: string): Sent => ({ raw: text });
-const badRequest = { status: 400, code: 'BAD_REQUEST' };
-const GONE = '01890000-0000-7000-8000-000000000000';
 
 const bodies: Bad[] = [
   { what: 'JSON that ends early', sent: json('{"kind":'), status: 400, code: 'BAD_JSON' },
@@ -391,7 +376,7 @@ const others: Bad[] = [
   { what: 'a method that jobs lack', method: 'PUT', path: '/v1/jobs', status: 405, code: 'METHOD_NOT_ALLOWED' },
   {
     what: 'a method that a job lacks',
-    method: 'PATCH',
+    method: 'PUT',
     path: `/v1/jobs/${GONE}`,
     status: 405,
     code: 'METHOD_NOT_ALLOWED',
@@ -415,29 +400,8 @@ describe('API: bad input', () => {
   for (const [group, table] of Object.entries({ bodies, requests, storage, others })) {
     describe(group, () => {
       for (const bad of table) {
-        it(`refuses ${bad.what}: ${bad.status} ${bad.code}`, () => refuses(bad));
+        it(`refuses ${bad.what}: ${bad.status} ${bad.code}`, () => refuses(api, bad, '/v1/jobs', storageBefore));
       }
     });
-  }
-
-  async function refuses(bad: Bad): Promise<void> {
-    const sent: Sent = { ...bad.sent, ...(bad.body === undefined ? {} : { body: bad.body(api) }) };
-    const reply = await api.send(bad.method ?? 'POST', bad.path ?? '/v1/jobs', sent);
-    expect(reply.text).to.include(`"code":"${bad.code}"`);
-    expect(reply.status).to.equal(bad.status);
-    expect(reply.headers['content-type']).to.match(/^application\/problem\+json/);
-    expect(reply.json).to.include({ status: bad.status, type: `urn:imageferry:error:${bad.code}` });
-    expect(reply.json.title).to.be.a('string');
-    expect(reply.json.detail).to.be.a('string').with.length.greaterThan(5);
-    expect(reply.json.instance).to.be.a('string').that.does.not.include('?');
-    if (bad.fields !== undefined) {
-      expect(reply.json.errors?.map((each: { field: string }) => each.field)).to.deep.equal(bad.fields);
-    }
-    if (bad.status === 405) expect(reply.headers.allow).to.match(/^[A-Z]+(, [A-Z]+)*$/);
-    expect(await api.jobs.counts(), 'queued').to.deep.equal({});
-    const redis = api.redis.client();
-    expect(await redis.keys('ferry:jobs-*:*-*'), 'entries in BullMQ').to.deep.equal([]);
-    redis.disconnect();
-    expect(await api.storage(), 'storage').to.deep.equal(storageBefore);
   }
 });

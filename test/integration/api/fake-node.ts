@@ -1,7 +1,7 @@
 /**
  * A node without storage: BullMQ's worker and our `NodeJobs`, exactly as a real one uses them.
- * What it does with a job stands in the job's label `act`: complete (default), fail, flaky (fails once), hold
- * (until canceled).
+ * What it does with a job stands in the job's label `act`: complete (default), fail, broken (fails
+ * until retried), flaky (tried again by itself once), hold (until canceled or paused).
  */
 import { Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -48,6 +48,7 @@ export const result: JobResult = {
   durationMs: 5,
   phases: { copying: 4 },
   copiedBytes: GB,
+  resumedBytes: 0,
   detectedZeroBytes: 0,
   zeroed: [],
 };
@@ -78,12 +79,14 @@ export class FakeNode {
 
   async #run(id: string, earlier: number): Promise<void> {
     const record = await this.jobs.start(id, 'fake-node');
-    if (record === null) return;
+    // A lease of somebody else: no test has two nodes at one job.
+    if (record === null || typeof record === 'number') return;
     const { attempt } = record;
     for (const percent of [25, 50, 100]) await this.jobs.report(id, attempt, 'copying', progressOf(percent));
     const act = record.request.labels.act ?? 'complete';
     if (act === 'hold') await this.#hold(record);
-    else if (act === 'fail') await this.jobs.finish(id, attempt, { state: 'failed', error: failure });
+    else if (act === 'fail' || (act === 'broken' && attempt === 1))
+      await this.jobs.finish(id, attempt, { state: 'failed', error: failure });
     else if (act === 'flaky' && earlier === 0) {
       await this.jobs.requeue(id, attempt, failure);
       throw new Error('once more');
@@ -91,7 +94,14 @@ export class FakeNode {
   }
 
   async #hold({ id, attempt }: JobRecord): Promise<void> {
-    await new Promise<void>((resolve) => this.jobs.onCancel(id, resolve));
-    await this.jobs.finish(id, attempt, { state: 'canceled' });
+    let stop = () => {};
+    const wish = await new Promise<'cancel' | 'pause'>((resolve) => {
+      stop = this.jobs.onWishes(id, ({ cancel, pause }) => {
+        if (cancel || pause) resolve(cancel ? 'cancel' : 'pause');
+      });
+    });
+    stop();
+    if (wish === 'pause') await this.jobs.suspend(id, attempt);
+    else await this.jobs.finish(id, attempt, { state: 'canceled' });
   }
 }

@@ -18,17 +18,8 @@ describe('API: jobs', () => {
     await api?.stop();
   });
 
-  async function until(id: string, ...states: string[]): Promise<JobView> {
-    let etag = '';
-    for (;;) {
-      const reply = await api.send('GET', `/v1/jobs/${id}?wait=10`, {
-        headers: etag === '' ? {} : { 'if-none-match': etag },
-      });
-      expect(reply.status, reply.text).to.equal(200);
-      etag = reply.headers.etag as string;
-      if (states.includes(reply.json.state)) return reply.json as JobView;
-    }
-  }
+  const until = async (id: string, ...states: string[]): Promise<JobView> =>
+    (await api.until(`/v1/jobs/${id}`, ({ state }) => states.includes(state))) as JobView;
 
   it('takes an upload and shows it to its end', async () => {
     const body = api.upload({ labels: { vm: 'web-1' }, options: { allocation: 'sparse', verify: true } });

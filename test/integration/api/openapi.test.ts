@@ -9,12 +9,24 @@ const OPERATIONS = [
   'GET /healthz',
   'GET /openapi.json',
   'GET /readyz',
+  'GET /v1/batches',
+  'POST /v1/batches',
+  'DELETE /v1/batches/{id}',
+  'GET /v1/batches/{id}',
+  'GET /v1/batches/{id}/events',
+  'POST /v1/batches/{id}/pause',
+  'POST /v1/batches/{id}/resume',
+  'POST /v1/batches/{id}/retry',
   'GET /v1/jobs',
   'POST /v1/jobs',
   'DELETE /v1/jobs/{id}',
   'GET /v1/jobs/{id}',
+  'PATCH /v1/jobs/{id}',
   'GET /v1/jobs/{id}/events',
+  'POST /v1/jobs/{id}/pause',
+  'POST /v1/jobs/{id}/resume',
   'POST /v1/jobs/{id}/retry',
+  'GET /v1/nodes',
 ];
 
 describe('API: its description', () => {
@@ -102,9 +114,18 @@ describe('API: its description', () => {
   it('describes parameters as they are checked', () => {
     const list = (document.paths as Record<string, Record<string, Node>>)['/v1/jobs']?.get as Node;
     const parameters = list.parameters as { name: string; required?: boolean; schema: Node }[];
-    expect(parameters.map((each) => each.name).sort()).to.deep.equal(['cursor', 'kind', 'limit', 'pool', 'state']);
+    expect(parameters.map((each) => each.name).sort()).to.deep.equal([
+      'batch',
+      'cursor',
+      'kind',
+      'limit',
+      'pool',
+      'state',
+    ]);
     const limit = parameters.find((each) => each.name === 'limit');
     expect(limit?.schema).to.include({ type: 'integer', minimum: 1, maximum: 1000 });
+    const batch = parameters.find((each) => each.name === 'batch');
+    expect(batch?.schema).to.include({ type: 'string', format: 'uuid' });
     for (const each of parameters) expect(each.required ?? false).to.equal(false);
   });
 
@@ -113,6 +134,10 @@ describe('API: its description', () => {
     const upload = schemas.UploadRequest as Node;
     expect(upload.required).to.deep.equal(['kind', 'source', 'target']);
     expect(upload.additionalProperties).to.equal(false);
+    const batch = schemas.BatchRequest as Node;
+    expect(batch.required).to.deep.equal(['name', 'vms']);
+    expect(batch.additionalProperties).to.equal(false);
+    expect((schemas.JobPatch as Node).required).to.equal(undefined);
   });
 
   it('has every error code in docs/api.md, with its status', async () => {

@@ -16,6 +16,8 @@ describe('API: when things fail', () => {
   it('answers 503 quickly while Redis is away, stays alive, and recovers with every job', async function () {
     this.timeout(40_000);
     const id = await api.submit();
+    const disks = [{ name: 'web-1', acts: ['complete'] }];
+    const batch = await api.submitBatch(disks);
     await api.redis.kill();
     for (const [method, path, body] of [
       ['POST', '/v1/jobs', api.upload()],
@@ -24,6 +26,15 @@ describe('API: when things fail', () => {
       ['GET', `/v1/jobs/${id}?wait=30`, undefined],
       ['GET', `/v1/jobs/${id}/events`, undefined],
       ['DELETE', `/v1/jobs/${id}`, undefined],
+      ['POST', `/v1/jobs/${id}/pause`, undefined],
+      ['PATCH', `/v1/jobs/${id}`, { priority: 1 }],
+      ['POST', '/v1/batches', api.batch(disks)],
+      ['GET', '/v1/batches', undefined],
+      ['GET', `/v1/batches/${batch}?wait=30`, undefined],
+      ['GET', `/v1/batches/${batch}/events`, undefined],
+      ['DELETE', `/v1/batches/${batch}`, undefined],
+      ['POST', `/v1/batches/${batch}/resume`, undefined],
+      ['GET', '/v1/nodes', undefined],
       ['GET', '/readyz', undefined],
     ] as const) {
       const startedAt = performance.now();
@@ -37,8 +48,9 @@ describe('API: when things fail', () => {
     await api.redis.start();
     while ((await api.send('GET', '/readyz')).status !== 200) await delay(20);
     const node = new FakeNode(api.redis.url, api.jobs);
-    let state = '';
-    while (state !== 'completed') state = (await api.send('GET', `/v1/jobs/${id}?wait=5`)).json.state;
+    for (const path of [`/v1/jobs/${id}`, `/v1/batches/${batch}`]) {
+      await api.until(path, ({ state }) => state === 'completed');
+    }
     await node.close();
   });
 

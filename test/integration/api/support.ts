@@ -2,8 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import { pino } from 'pino';
 import { type RunningApi, startApi } from '../../../services/api/server.js';
-import { createLog } from '../../../shared/log.js';
+import { createLog, type Log } from '../../../shared/log.js';
 import { JobStore } from '../../../shared/queue/job-store.js';
 import { PlanClient } from '../../../shared/queue/plans.js';
 import { TestRedis } from '../../helpers/redis.js';
@@ -11,12 +12,19 @@ import { type TempDir, tempDir } from '../../helpers/temp.js';
 
 export const log = createLog('silent');
 
+/** A log that is kept, line by line. */
+export function recordingLog(): { readonly log: Log; readonly lines: Record<string, unknown>[] } {
+  const lines: Record<string, unknown>[] = [];
+  return { lines, log: pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) }) };
+}
+
 export interface ApiSetup {
   readonly token?: string;
   readonly host?: string;
   readonly checkStorage?: boolean;
   readonly planTimeoutMs?: number;
   readonly heartbeatMs?: number;
+  readonly log?: Log;
 }
 
 export interface Reply {
@@ -32,6 +40,12 @@ export interface Sent {
   readonly body?: unknown;
   /** Sent as it is, instead of `body`. */
   readonly raw?: string | Buffer;
+}
+
+export interface VmPlan {
+  readonly name: string;
+  /** For each disk: what the fake node does with it. */
+  readonly acts: readonly string[];
 }
 
 export class TestApi {
@@ -60,12 +74,22 @@ export class TestApi {
       pools: ['default', 'fast'],
       jobAttempts: 2,
       retryDelayMs: 10,
-      keepJobs: { seconds: 3600, count: 1000 },
+      keepJobs: { seconds: 3600, count: 10_000 },
+      leaseMs: 10_000,
+      poolConcurrency: new Map(),
     };
     const jobs = await JobStore.open({ redisUrl: redis.url, config, log });
     const plans = new PlanClient({ redisUrl: redis.url, log, timeoutMs: setup.planTimeoutMs ?? 5000 });
     const { checkStorage = true, heartbeatMs = 15_000 } = setup;
-    const api = await startApi({ config, log, jobs, plans, version: '1.2.3', checkStorage, heartbeatMs });
+    const api = await startApi({
+      config,
+      log: setup.log ?? log,
+      jobs,
+      plans,
+      version: '1.2.3',
+      checkStorage,
+      heartbeatMs,
+    });
     return new TestApi(redis, jobs, plans, api, dir);
   }
 
@@ -88,6 +112,28 @@ export class TestApi {
       target: { type: 'file', path: this.path('new.raw') },
       ...extra,
     };
+  }
+
+  /** A batch of VMs with disks from in.img; each disk is a new target. */
+  batch(vms: readonly VmPlan[], extra: Record<string, unknown> = {}): Record<string, unknown> {
+    return {
+      name: 'wave-1',
+      vms: vms.map(({ name, acts }) => ({
+        name,
+        disks: acts.map((act, n) => ({
+          source: { type: 'file', path: this.path('in.img') },
+          target: { type: 'file', path: this.path(`${name}-${n}.raw`) },
+          labels: { act },
+        })),
+      })),
+      ...extra,
+    };
+  }
+
+  async submitBatch(vms: readonly VmPlan[], extra: Record<string, unknown> = {}): Promise<string> {
+    const { status, json, text } = await this.send('POST', '/v1/batches', { body: this.batch(vms, extra) });
+    if (status !== 202) throw new Error(`the batch was answered with ${status}: ${text}`);
+    return json.id as string;
   }
 
   /** One request on a connection of its own; nothing is corrected on the way. */
@@ -121,6 +167,18 @@ export class TestApi {
       outgoing.once('error', reject);
       outgoing.end(body);
     });
+  }
+
+  /** Waits for the first view of a job or a batch for which `check` holds. */
+  // biome-ignore lint/suspicious/noExplicitAny: as Reply
+  async until(path: string, check: (view: any) => boolean): Promise<any> {
+    let reply = await this.send('GET', path);
+    for (;;) {
+      if (reply.status !== 200) throw new Error(`${path} answered ${reply.status}: ${reply.text}`);
+      if (check(reply.json)) return reply.json;
+      const headers = { 'if-none-match': reply.headers.etag as string };
+      reply = await this.send('GET', `${path}?wait=10`, { headers });
+    }
   }
 
   async submit(extra: Record<string, unknown> = {}): Promise<string> {
