@@ -6,7 +6,7 @@ import type { Context } from './context.js';
 import { EXIT, exitCodeOfError } from './exit-codes.js';
 import { explain } from './failure.js';
 import { createProgram } from './program.js';
-import { printable } from './words.js';
+import { processScreen } from './screen.js';
 
 let exitCode: number = EXIT.DONE;
 
@@ -19,17 +19,7 @@ process.stderr.on('error', () => {});
 
 const context: Context = {
   env: process.env,
-  screen: {
-    line: (text) => process.stdout.write(`${printable(text)}\n`),
-    note: (text) => process.stderr.write(`${printable(text)}\n`),
-    terminal: process.stdout.isTTY === true,
-    get columns() {
-      return process.stdout.columns || 80;
-    },
-    get rows() {
-      return process.stdout.rows || 24;
-    },
-  },
+  screen: processScreen,
   exitWith: (code) => {
     exitCode = code;
   },

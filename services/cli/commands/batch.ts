@@ -18,8 +18,8 @@ export function addBatch(program: Command, context: Context): void {
   const batch = program.command('batch').description('import the disks of many VMs together');
   addSubmit(batch, context);
   addStatus(batch, context);
-  addTold(batch, context, 'pause', 'stop a batch for now; its disks keep what they did', ({ state, counts }) =>
-    state === 'paused' ? 'is paused' : `will pause: ${count(counts.active, 'disk')} will stop at the next step`,
+  addTold(batch, context, 'pause', 'stop a batch for now; its disks keep what they did', ({ counts }) =>
+    counts.active === 0 ? 'is paused' : `will pause: ${count(counts.active, 'disk')} will stop at the next step`,
   );
   addTold(batch, context, 'resume', 'let a paused batch go on', ({ state }) => `is ${state}`);
   addCancel(batch, context);

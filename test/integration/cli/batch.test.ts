@@ -25,6 +25,8 @@ const { id } = running;
 const accepted = { id, state: 'queued', disks: 2, links: running.links };
 const { vms: _, progress: __, ...summary } = running;
 
+const idle = { queued: 1, active: 0, paused: 1, completed: 0, failed: 0, canceled: 0 };
+
 const PLAN = `
 pool: slow
 vms:
@@ -217,7 +219,7 @@ describe('ferry batch', function () {
     [['batch', 'cancel', id], 'DELETE', `/v1/batches/${id}`, {}, 'will stop: 1 disk'],
     [['batch', 'cancel', id], 'DELETE', `/v1/batches/${id}`, { state: 'canceled' }, 'is canceled'],
     [['batch', 'pause', id], 'POST', `/v1/batches/${id}/pause`, {}, 'will pause: 1 disk'],
-    [['batch', 'pause', id], 'POST', `/v1/batches/${id}/pause`, { state: 'paused' }, 'is paused'],
+    [['batch', 'pause', id], 'POST', `/v1/batches/${id}/pause`, { state: 'paused', counts: idle }, 'is paused'],
     [['batch', 'resume', id], 'POST', `/v1/batches/${id}/resume`, {}, 'is active'],
     [['batch', 'retry', id], 'POST', `/v1/batches/${id}/retry`, { state: 'queued' }, 'is queued: 1 disk'],
   ];
