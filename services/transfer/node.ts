@@ -78,7 +78,7 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
       concurrency: config.concurrency,
       // BullMQ's lock says who runs a job next, our lease who may write: both end together.
       lockDuration: config.leaseMs,
-      stalledInterval: config.leaseMs / STALLED_CHECKS,
+      stalledInterval: Math.round(config.leaseMs / STALLED_CHECKS),
       maxStalledCount: STALLS_ALLOWED,
       removeOnComplete: { count: 0 },
       removeOnFail: { count: 0 },
