@@ -56,7 +56,7 @@ async function main(): Promise<void> {
   const redis = await startEmbeddedRedis(config.dataDir, log);
   const jobs = await JobStore.open({ redisUrl: redis.url, config, log });
   const plans = new PlanClient({ redisUrl: redis.url, log });
-  const node = await startTransferNode({ config, log, redisUrl: redis.url, jobs });
+  const node = await startTransferNode({ config, log, redisUrl: redis.url, jobs, version: 'bench' });
   const api = await startApi({ config, log, jobs, plans, version: 'bench' });
   const table = new Table({
     // No colours in a file or a pipe.

@@ -20,6 +20,7 @@ needed=(
   mkfs.xfs:xfsprogs         # tests: storage matrix
   mkfs.btrfs:btrfs-progs    # tests: storage matrix
   strace:strace             # tests: system calls that fail on purpose
+  docker-compose:docker-compose # tests: reads docker-compose.yml; needs no daemon
 )
 # An ordinary user's PATH lacks these, where mkfs and losetup are.
 PATH=$PATH:/usr/sbin:/sbin

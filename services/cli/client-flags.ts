@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import { readClientConfig } from '../../shared/config.js';
 import { ApiClient } from './api-client.js';
+import { ApiTransport } from './api-transport.js';
 import type { Context } from './context.js';
 import { parseServerUrl } from './parse.js';
 
@@ -23,5 +24,5 @@ export function addClientFlags(command: Command): Command {
 /** @throws FerryError CONFIG_INVALID */
 export function clientOf({ server }: ClientFlags, { env }: Context): ApiClient {
   const config = readClientConfig(server === undefined ? env : { ...env, FERRY_API_URL: server });
-  return new ApiClient(config.url, config.token);
+  return new ApiClient(new ApiTransport(config.url, config.token));
 }

@@ -7,8 +7,12 @@ export interface Setting {
   readonly from: 'flag' | 'environment' | 'default';
 }
 
-/** @param shown  the configuration with its secrets hidden */
-export function settings(shown: Config, env: Env, fromFlags: ReadonlySet<string>): Setting[] {
+/** The configuration with its secrets hidden, as JSON can hold it. */
+export type ShownConfig = Omit<Config, 'poolConcurrency'> & {
+  readonly poolConcurrency: Readonly<Record<string, number | null>>;
+};
+
+export function settings(shown: ShownConfig, env: Env, fromFlags: ReadonlySet<string>): Setting[] {
   const values: Record<string, string | number | null> = {
     FERRY_API_HOST: shown.api.host,
     FERRY_API_PORT: shown.api.port,
@@ -21,6 +25,14 @@ export function settings(shown: Config, env: Env, fromFlags: ReadonlySet<string>
     FERRY_THREADS: shown.threads,
     FERRY_CONCURRENCY: shown.concurrency,
     FERRY_BUFFER_BYTES: shown.bufferBytes,
+    FERRY_BANDWIDTH: shown.bandwidthBytesPerSecond,
+    FERRY_POOL_CONCURRENCY:
+      Object.entries(shown.poolConcurrency)
+        .map(([pool, limit]) => `${pool}=${limit ?? 0}`)
+        .join(',') || null,
+    FERRY_LEASE_MS: shown.leaseMs,
+    FERRY_METRICS_HOST: shown.metrics?.host ?? null,
+    FERRY_METRICS_PORT: shown.metrics?.port ?? null,
     FERRY_JOB_ATTEMPTS: shown.jobAttempts,
     FERRY_RETRY_DELAY_MS: shown.retryDelayMs,
     FERRY_FLUSH_INTERVAL_MS: shown.flushIntervalMs,

@@ -8,7 +8,9 @@ export interface Screen {
   note(text: string): void;
   /** Whether a person looks at stdout now: bars and columns are for people. */
   readonly terminal: boolean;
+  /** As large as it is now: a person may pull at the window. */
   readonly columns: number;
+  readonly rows: number;
 }
 
 export interface Context {

@@ -13,7 +13,7 @@ import { jobStage, progressWords } from './words.js';
 const BESIDE = 86;
 const STAGE_WIDTH = 'verifying'.length;
 
-export class BarDisplay implements Display {
+export class BarDisplay implements Display<JobView> {
   private bar: SingleBar | undefined;
 
   constructor(private readonly screen: Screen) {}

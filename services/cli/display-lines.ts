@@ -1,27 +1,15 @@
-/** A followed job for whoever does not look at a terminal: plain lines for logs, JSON lines for programs. */
+/** A followed job for whoever does not look at a terminal: plain lines for logs. */
 import type { JobView } from '../../shared/schemas/job.js';
 import type { Screen } from './context.js';
 import type { Display } from './display.js';
 import { endLines } from './report.js';
 import { jobStage, progressWords } from './words.js';
 
-export class JsonDisplay implements Display {
-  constructor(private readonly screen: Screen) {}
-
-  changed(job: JobView): void {
-    this.screen.line(JSON.stringify(job));
-  }
-
-  ended(): void {}
-
-  close(): void {}
-}
-
 const EVERY_MS = 5000;
 const EVERY_PERCENT = 10;
 
 /** A line at each phase, at each tenth, and every few seconds: a log stays readable, a reader sees it live. */
-export class LineDisplay implements Display {
+export class LineDisplay implements Display<JobView> {
   private stage = '';
   private attempt = 0;
   private tenth = 0;

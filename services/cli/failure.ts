@@ -10,10 +10,15 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
   STORAGE_DENIED: 'look at the permissions of the path, and at the user that the node runs as',
   SOURCE_CHANGED: 'stop whatever writes to the source, then "ferry retry ID"',
   JOB_NOT_FOUND: '"ferry jobs" lists what there is; old jobs are forgotten (FERRY_KEEP_JOBS_SECONDS)',
+  BATCH_NOT_FOUND: '"ferry batches" lists what there is; old batches are forgotten (FERRY_KEEP_JOBS_SECONDS)',
+  BODY_TOO_LARGE: 'make several batches of it',
   POOL_UNKNOWN: 'start a node with that pool in its FERRY_POOLS',
   NODE_UNAVAILABLE: 'look whether a node for that pool runs',
   QUEUE_UNAVAILABLE: 'look whether Redis runs, and at FERRY_REDIS_URL',
 };
+
+/** Who wrote one thing wrong ten thousand times needs to see it a few times. */
+const MAX_PROBLEMS = 20;
 
 /** Lines for stderr. */
 export function explain(error: FerryError, withStack: boolean): string[] {
@@ -21,7 +26,9 @@ export function explain(error: FerryError, withStack: boolean): string[] {
   const { errors } = error.details;
   // One problem is the message already; of several each gets its line.
   if (Array.isArray(errors) && errors.length > 1) {
-    for (const { field, message } of errors as readonly FieldProblem[]) lines.push(`  ${field}: ${message}`);
+    const problems = errors as readonly FieldProblem[];
+    for (const { field, message } of problems.slice(0, MAX_PROBLEMS)) lines.push(`  ${field}: ${message}`);
+    if (problems.length > MAX_PROBLEMS) lines.push(`  and ${problems.length - MAX_PROBLEMS} more`);
   }
   // What names a program to install or a variable to set is advice enough.
   const advice = /FERRY_|apt-get/.test(error.message) ? undefined : adviceFor(error.code);

@@ -1,38 +1,50 @@
-/** Watches a job by long polls, over restarts of the server, until it ends or the person has seen enough. */
+/**
+ * Watches a job or a batch by long polls, over restarts of the server, until it ends or the person has seen enough.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../../shared/errors.js';
-import { ENDED_STATES, type JobView } from '../../shared/schemas/job.js';
-import { type ApiClient, ServerUnreachable } from './api-client.js';
+import { ENDED_STATES, type JobState } from '../../shared/schemas/job.js';
+import { type News, ServerUnreachable } from './api-transport.js';
 
 const WAIT_SECONDS = 20;
 /** A server that restarts is back long before; an operator who stopped it is not kept for ever. */
 const RECONNECT_MS = 120_000;
 const RECONNECT_PAUSE_MS = 500;
 
-export interface Watcher {
-  /** The job has changed, or is seen for the first time. */
-  changed(job: JobView): void;
+export interface Followed {
+  readonly state: JobState;
+}
+
+/** One long poll. @returns null when nothing changed within `waitSeconds` */
+export type Ask<View extends Followed> = (etag: string | null, waitSeconds: number) => Promise<News<View> | null>;
+
+export interface Watcher<View extends Followed> {
+  /** It has changed, or is seen for the first time. */
+  changed(view: View): void;
   /** The server does not answer; we try again. Called once an outage. */
   lost(error: FerryError): void;
   regained(): void;
+  /** How long to leave the server alone after an answer. */
+  restMs?(view: View): number;
 }
 
 /**
- * @returns the ended job
+ * @returns the view of its end
  * @throws FerryError  what the server said; NODE_UNAVAILABLE when it stays away for two minutes
  */
-export async function followJob(client: ApiClient, id: string, watcher: Watcher): Promise<JobView> {
+export async function follow<View extends Followed>(ask: Ask<View>, watcher: Watcher<View>): Promise<View> {
   let etag: string | null = null;
   let lostAt: number | null = null;
   for (;;) {
     try {
-      const news = await client.jobAfter(id, etag, WAIT_SECONDS);
+      const news: News<View> | null = await ask(etag, WAIT_SECONDS);
       if (lostAt !== null) watcher.regained();
       lostAt = null;
       if (news === null) continue;
       etag = news.etag;
-      watcher.changed(news.job);
-      if (ENDED_STATES.includes(news.job.state)) return news.job;
+      watcher.changed(news.view);
+      if (ENDED_STATES.includes(news.view.state)) return news.view;
+      await sleep(watcher.restMs?.(news.view) ?? 0);
     } catch (thrown) {
       // The first answer decides whether there is a server at all; only a lost one is waited for.
       if (etag === null || !isOutage(thrown)) throw thrown;

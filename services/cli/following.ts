@@ -1,40 +1,57 @@
-/** `--follow`: shows a job until it ends. Ctrl-C stops the watching, not the job. */
+/** `--follow`: shows a job or a batch until it ends. Ctrl-C stops the watching, not the work. */
 import type { JobView } from '../../shared/schemas/job.js';
 import type { ApiClient } from './api-client.js';
 import type { Context, Screen } from './context.js';
-import type { Display } from './display.js';
+import { type Display, JsonDisplay } from './display.js';
 import { BarDisplay } from './display-bar.js';
-import { JsonDisplay, LineDisplay } from './display-lines.js';
+import { LineDisplay } from './display-lines.js';
 import { EXIT, exitCodeOfJob } from './exit-codes.js';
 import { adviceFor } from './failure.js';
-import { followJob } from './follow.js';
+import { type Ask, type Followed, follow } from './follow.js';
 
 const SIGNAL_CODES = { SIGINT: EXIT.INTERRUPTED, SIGTERM: 128 + 15, SIGHUP: 128 + 1 } as const;
 type WatchedSignal = keyof typeof SIGNAL_CODES;
 
-/** @returns the exit code: of the job's end, or of the signal that ended the watching */
-export async function followAndReport(context: Context, client: ApiClient, id: string, json: boolean): Promise<number> {
-  const { screen } = context;
-  const display = createDisplay(screen, json);
+/** What is followed, and how it is told. */
+export interface Subject<View extends Followed> {
+  readonly ask: Ask<View>;
+  readonly display: Display<View>;
+  /** What to tell a person who stops watching. */
+  readonly goesOn: string;
+  /** For stderr, at its end: why it failed, and what to do. */
+  explainEnd(view: View): string[];
+  restMs?(view: View): number;
+}
+
+/** @returns the exit code: of its end, or of the signal that ended the watching */
+export async function followAndReport<View extends Followed>(
+  { screen }: Context,
+  subject: Subject<View>,
+): Promise<number> {
+  const { display } = subject;
+  const note = (text: string) => {
+    // Bars are drawn over what they drew before; a line in between must not be.
+    display.close();
+    screen.note(`ferry: ${text}`);
+  };
   const signal = nextSignal();
   try {
-    const follow = followJob(client, id, {
-      changed: (job) => display.changed(job),
-      lost: (error) => screen.note(`ferry: ${error.message}; trying again`),
-      regained: () => screen.note('ferry: the server is back'),
+    const following = follow(subject.ask, {
+      changed: (view) => display.changed(view),
+      lost: (error) => note(`${error.message}; trying again`),
+      regained: () => note('the server is back'),
+      restMs: (view) => subject.restMs?.(view) ?? 0,
     });
-    const outcome = await Promise.race([follow, signal.received]);
+    const outcome = await Promise.race([following, signal.received]);
     display.close();
     if (typeof outcome === 'string') {
       // It may still fail after we stopped listening; nobody wants to know.
-      follow.catch(() => {});
-      screen.note(
-        `ferry: the job goes on. Follow it with "ferry job ${id} --follow", stop it with "ferry cancel ${id}"`,
-      );
+      following.catch(() => {});
+      note(subject.goesOn);
       return SIGNAL_CODES[outcome];
     }
     display.ended(outcome);
-    explainEnd(context, outcome);
+    for (const line of subject.explainEnd(outcome)) screen.note(line);
     return exitCodeOfJob(outcome.state);
   } finally {
     display.close();
@@ -42,16 +59,24 @@ export async function followAndReport(context: Context, client: ApiClient, id: s
   }
 }
 
-function createDisplay(screen: Screen, json: boolean): Display {
+export async function followJob(context: Context, client: ApiClient, id: string, json: boolean): Promise<number> {
+  return await followAndReport(context, {
+    ask: (etag, waitSeconds) => client.jobAfter(id, etag, waitSeconds),
+    display: jobDisplay(context.screen, json),
+    goesOn: `the job goes on. Follow it with "ferry job ${id} --follow", stop it with "ferry cancel ${id}"`,
+    explainEnd: explainJobEnd,
+  });
+}
+
+function jobDisplay(screen: Screen, json: boolean): Display<JobView> {
   if (json) return new JsonDisplay(screen);
   return screen.terminal ? new BarDisplay(screen) : new LineDisplay(screen);
 }
 
-function explainEnd({ screen }: Context, job: JobView): void {
-  if (job.state !== 'failed' || job.error === undefined) return;
-  screen.note(`ferry: ${job.error.message} (${job.error.code})`);
-  const advice = adviceFor(job.error.code);
-  if (advice !== undefined) screen.note(`  ${advice}`);
+function explainJobEnd({ state, error }: JobView): string[] {
+  if (state !== 'failed' || error === undefined) return [];
+  const advice = adviceFor(error.code);
+  return [`ferry: ${error.message} (${error.code})`, ...(advice === undefined ? [] : [`  ${advice}`])];
 }
 
 function nextSignal(): { received: Promise<WatchedSignal>; forget(): void } {

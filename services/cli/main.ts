@@ -6,6 +6,7 @@ import type { Context } from './context.js';
 import { EXIT, exitCodeOfError } from './exit-codes.js';
 import { explain } from './failure.js';
 import { createProgram } from './program.js';
+import { processScreen } from './screen.js';
 
 let exitCode: number = EXIT.DONE;
 
@@ -18,12 +19,7 @@ process.stderr.on('error', () => {});
 
 const context: Context = {
   env: process.env,
-  screen: {
-    line: (text) => process.stdout.write(`${text}\n`),
-    note: (text) => process.stderr.write(`${text}\n`),
-    terminal: process.stdout.isTTY === true,
-    columns: process.stdout.columns ?? 80,
-  },
+  screen: processScreen,
   exitWith: (code) => {
     exitCode = code;
   },

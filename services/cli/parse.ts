@@ -3,6 +3,7 @@
  * Suffixes as in coreutils: K, M, G, T, P and KiB, MiB, … count in 1024; kB, KB, MB, GB, … in 1000.
  */
 import { InvalidArgumentError } from 'commander';
+import { Bandwidth } from '../../shared/schemas/job.js';
 import type { Range } from '../../shared/units.js';
 
 const POWERS = 'KMGTP';
@@ -60,4 +61,16 @@ export function parseServerUrl(text: string): string {
     );
   }
   return text.replace(/\/+$/, '');
+}
+
+/** Bytes per second: a size, also written as a rate (`100MiB/s`); at least what the API takes. */
+export function parseBandwidth(text: string): number {
+  const rate = parseSize(text.replace(/\/s$/, ''));
+  if (Bandwidth.safeParse(rate).success) return rate;
+  throw new InvalidArgumentError('Expected 64KiB a second or more; to stop a job, pause it.');
+}
+
+/** As `parseBandwidth`, or `none`. Not null, which commander takes for an empty text. */
+export function parseBandwidthOrNone(text: string): number | 'none' {
+  return text === 'none' ? text : parseBandwidth(text);
 }

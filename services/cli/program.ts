@@ -1,9 +1,13 @@
 /** The command line as a whole: every command and its help. Runs nothing by itself. */
 import { Command } from 'commander';
+import { addBatch } from './commands/batch.js';
+import { addBatches } from './commands/batches.js';
 import { addConfig } from './commands/config.js';
 import { addImport } from './commands/import.js';
 import { addCancel, addJob, addRetry } from './commands/job.js';
 import { addJobs } from './commands/jobs.js';
+import { addPause, addResume, addSet } from './commands/live.js';
+import { addNodes } from './commands/nodes.js';
 import { addProbe } from './commands/probe.js';
 import { addServers } from './commands/serve.js';
 import { addZero } from './commands/zero.js';
@@ -13,8 +17,8 @@ import { version } from './version.js';
 const EXIT_CODES = `
 Exit codes:
   0  done                          3  server or queue cannot be reached
-  1  the job failed                4  the job was canceled
-  2  wrong usage or bad request  130  interrupted; a followed job goes on`;
+  1  the job or batch failed       4  it was canceled
+  2  wrong usage or bad request  130  interrupted; what was followed goes on`;
 
 export function createProgram(context: Context): Command {
   const program = new Command('ferry')
@@ -30,8 +34,15 @@ export function createProgram(context: Context): Command {
   addJob(program, context);
   addCancel(program, context);
   addRetry(program, context);
+  addPause(program, context);
+  addResume(program, context);
+  addSet(program, context);
+  program.commandsGroup('Batches:');
+  addBatch(program, context);
+  addBatches(program, context);
   program.commandsGroup('Servers:');
   addServers(program, context);
+  addNodes(program, context);
   addConfig(program, context);
   program.commandsGroup('Storage:');
   addProbe(program, context);

@@ -10,9 +10,15 @@ export function resultLines(job: JobView): string[] {
   if (result === undefined) return [];
   const bytes = job.progress?.totalBytes ?? result.plan.targetBytes;
   const seconds = Math.max(result.durationMs, 1) / 1000;
+  // What an earlier attempt did took none of this one's time.
+  const rate = (bytes - Math.min(bytes, result.resumedBytes)) / seconds;
   return [
-    `completed: ${formatBytes(bytes)} in ${formatDuration(result.durationMs)} (${formatRate(bytes / seconds)})`,
+    `completed: ${formatBytes(bytes)} in ${formatDuration(result.durationMs)} (${formatRate(rate)})`,
     ...rows([
+      [
+        'resumed',
+        result.resumedBytes === 0 ? null : `${formatBytes(result.resumedBytes)} were durable before and not done again`,
+      ],
       ['copied', job.kind === 'upload' ? copied(result) : null],
       ...result.zeroed.map(({ method, bytes: zeroed, calls, durationMs }): [string, string] => [
         'zeroed',
@@ -68,6 +74,7 @@ export function planLines(plan: Plan): string[] {
 /** One job in full. */
 export function jobLines(job: JobView): string[] {
   const progress = job.progress;
+  const bandwidth = job.options.bandwidthBytesPerSecond;
   return [
     `job ${job.id}`,
     ...rows([
@@ -75,6 +82,9 @@ export function jobLines(job: JobView): string[] {
       ['state', jobStage(job)],
       ['progress', progress === null ? null : `${progress.percent} % of ${formatBytes(progress.totalBytes)}`],
       ['rate', job.state === 'active' && progress !== null ? formatRate(progress.bytesPerSecond) : null],
+      ['bandwidth', bandwidth === null ? null : `at most ${formatRate(bandwidth)}`],
+      ['priority', job.options.priority === 0 ? null : String(job.options.priority)],
+      ['batch', job.batch === null ? null : `${job.batch.id}, VM ${job.batch.vm}`],
       ['pool', job.pool],
       ['labels', labels(job) || null],
       ['attempt', String(job.attempt)],

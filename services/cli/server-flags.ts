@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type Config, type Env, readConfig } from '../../shared/config.js';
 import { FerryError } from '../../shared/errors.js';
-import { parseSize } from './parse.js';
+import { parseBandwidth, parseSize } from './parse.js';
 
 interface ServerFlag {
   readonly flag: string;
@@ -66,6 +66,37 @@ export const SERVER_FLAGS: readonly ServerFlag[] = [
     variable: 'FERRY_BUFFER_BYTES',
     description: 'memory for transfer buffers, such as 128MiB',
     parse: (text) => String(parseSize(text)),
+  },
+  {
+    flag: 'bandwidth',
+    value: 'SIZE',
+    variable: 'FERRY_BANDWIDTH',
+    description: 'most that all jobs of this node move a second, such as 500MiB',
+    parse: (text) => String(parseBandwidth(text)),
+  },
+  {
+    flag: 'pool-concurrency',
+    value: 'LIST',
+    variable: 'FERRY_POOL_CONCURRENCY',
+    description: 'jobs of a pool that run at once over all nodes, such as default=8,fast=4',
+  },
+  {
+    flag: 'lease-ms',
+    value: 'MS',
+    variable: 'FERRY_LEASE_MS',
+    description: 'how long a node that does not answer keeps its jobs',
+  },
+  {
+    flag: 'metrics-host',
+    value: 'ADDRESS',
+    variable: 'FERRY_METRICS_HOST',
+    description: 'address on which a node shows its metrics',
+  },
+  {
+    flag: 'metrics-port',
+    value: 'PORT',
+    variable: 'FERRY_METRICS_PORT',
+    description: 'port of the metrics of a node; 0 picks a free one',
   },
   { flag: 'log-level', value: 'LEVEL', variable: 'FERRY_LOG_LEVEL', description: 'what is logged on stderr' },
 ];

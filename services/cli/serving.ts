@@ -55,7 +55,7 @@ export async function startParts(
   }
   signal.throwIfAborted();
   if (composition.node) {
-    const node = await startTransferNode({ config, log, redisUrl, jobs });
+    const node = await startTransferNode({ config, log, redisUrl, jobs, version: version() });
     parts.add('node', () => node.close());
     if (config.storageRoots.length === 0) {
       log.warn('FERRY_STORAGE_ROOTS is not set: every job will be refused');

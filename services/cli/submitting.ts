@@ -4,8 +4,8 @@ import type { JobRequestInput } from '../../shared/schemas/job.js';
 import type { ClientFlags } from './client-flags.js';
 import { addClientFlags, clientOf } from './client-flags.js';
 import type { Context } from './context.js';
-import { followAndReport } from './following.js';
-import { parseInteger, parseLabel, parseSize } from './parse.js';
+import { followJob } from './following.js';
+import { parseBandwidth, parseInteger, parseLabel, parseSize } from './parse.js';
 import { planLines } from './report.js';
 import type { TargetFlags } from './targets.js';
 
@@ -15,6 +15,7 @@ export interface SubmitFlags extends ClientFlags, TargetFlags {
   readonly dryRun?: true;
   readonly label?: Record<string, string>;
   readonly priority?: number;
+  readonly bandwidth?: number;
   readonly pool?: string;
   readonly idempotencyKey?: string;
 }
@@ -33,6 +34,7 @@ export function addSubmitFlags(command: Command): Command {
     )
     .addOption(new Option('--label <KEY=VALUE>', 'a label of the job; may be repeated').argParser(parseLabel))
     .addOption(new Option('--priority <N>', '0 to 1000; higher runs sooner').argParser(parseInteger(0, 1000)))
+    .addOption(new Option('--bandwidth <SIZE>', 'at most so much a second, such as 100MiB').argParser(parseBandwidth))
     .option('--pool <NAME>', 'pool whose nodes run the job')
     .option('--idempotency-key <KEY>', 'the same key gives the same job: safe to repeat after a lost answer');
   return addClientFlags(command);
@@ -43,10 +45,11 @@ export function commonRequest({ label, pool }: SubmitFlags): Pick<JobRequestInpu
   return { ...(label === undefined ? {} : { labels: label }), ...(pool === undefined ? {} : { pool }) };
 }
 
-export function commonOptions({ sparse, priority }: SubmitFlags) {
+export function commonOptions({ sparse, priority, bandwidth }: SubmitFlags) {
   return {
     ...(sparse === true ? { allocation: 'sparse' as const } : {}),
     ...(priority === undefined ? {} : { priority }),
+    ...(bandwidth === undefined ? {} : { bandwidthBytesPerSecond: bandwidth }),
   };
 }
 
@@ -64,7 +67,7 @@ export async function submit(context: Context, request: JobRequestInput, flags: 
   const job = await client.submit(request, flags.idempotencyKey);
   if (flags.follow === true) {
     if (!json) screen.line(`job ${job.id}`);
-    return await followAndReport(context, client, job.id, json);
+    return await followJob(context, client, job.id, json);
   }
   screen.line(json ? JSON.stringify(job) : `job ${job.id} is ${job.state}`);
   if (screen.terminal && !json) screen.note(`Follow it with "ferry job ${job.id} --follow"`);

@@ -25,12 +25,15 @@ export async function targetOf(typed: string, flags: TargetFlags): Promise<Targe
 }
 
 export function absolutePath(typed: string): string {
-  if (/^\w+:\/\//.test(typed))
-    throw new FerryError('BAD_REQUEST', `${typed}: expected a path; URLs are not supported yet`);
+  if (isUrl(typed)) throw new FerryError('BAD_REQUEST', `${typed}: expected a path; URLs are not supported yet`);
   return resolve(typed);
 }
 
-async function looksLikeDevice(path: string): Promise<boolean> {
+export function isUrl(typed: string): boolean {
+  return /^\w+:\/\//.test(typed);
+}
+
+export async function looksLikeDevice(path: string): Promise<boolean> {
   const stats = await stat(path).catch(() => undefined);
   return stats === undefined ? path.startsWith('/dev/') : stats.isBlockDevice();
 }

@@ -1,6 +1,10 @@
 /** Numbers and jobs as short words for people. Pure functions; nothing here prints. */
+
+import columnsOf from 'string-width';
 import type { JobPhase, JobView, Progress } from '../../shared/schemas/job.js';
 import { formatBytes } from '../../shared/units.js';
+
+const GRAPHEMES = new Intl.Segmenter();
 
 /** `850 ms`, `12.3 s`, `4 min 5 s`, `3 h 20 min`. */
 export function formatDuration(ms: number): string {
@@ -37,7 +41,36 @@ export function jobTitle(job: Pick<JobView, 'kind' | 'source' | 'target' | 'rang
   return `zero ${job.target.path}${ranges}`;
 }
 
-/** Where a job stands: its phase while it runs, its state otherwise. */
-export function jobStage(job: Pick<JobView, 'state' | 'phase'>): string {
+/** Where a job stands: what was asked of it while it is not done, its phase while it runs, its state otherwise. */
+export function jobStage(job: Pick<JobView, 'state' | 'phase' | 'requested'>): string {
+  if (job.requested !== null) return job.requested === 'pause' ? 'pausing' : 'canceling';
   return job.state === 'active' && job.phase !== null ? job.phase : job.state;
+}
+
+/** `1 disk`, `12 disks`. */
+export function count(n: number, noun: string): string {
+  return `${n} ${noun}${n === 1 ? '' : 's'}`;
+}
+
+/** `text` in at most `width` columns of a terminal; an ellipsis stands for what was cut off. */
+export function cut(text: string, width: number): string {
+  if (columnsOf(text) <= width) return text;
+  let kept = '';
+  for (const { segment } of GRAPHEMES.segment(text)) {
+    if (columnsOf(kept + segment) >= width) break;
+    kept += segment;
+  }
+  return width < 1 ? '' : `${kept}…`;
+}
+
+/** `text` in exactly `width` columns of a terminal. */
+export function inColumn(text: string, width: number): string {
+  const shown = cut(text, width);
+  return shown + ' '.repeat(width - columnsOf(shown));
+}
+
+/** Names and paths are others' words: none of them may move the cursor or ring the bell of who reads them. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
 }

@@ -1,11 +1,12 @@
 /**
- * One attempt at one job: claims it, runs it, reports while it runs, and decides what its end means:
- * completed, failed, canceled, or back to the queue. The record in Redis is the truth; BullMQ is told by
- * returning (it is over), or by throwing (try again later).
+ * One attempt at one job: claims it, runs it, reports while it runs (which renews its lease), and decides what its
+ * end means: completed, failed, canceled, paused, or back to the queue. The record in Redis is the truth; BullMQ is
+ * told by returning (it is over), or by throwing (try again later).
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DelayedError, type Job, UnrecoverableError, WaitingError } from 'bullmq';
+import type { TokenBucket } from 'limiter';
 import type { Config } from '../../shared/config.js';
 import { asFerryError, FerryError } from '../../shared/errors.js';
 import type { Log } from '../../shared/log.js';
@@ -14,12 +15,17 @@ import type { JobRecord, NodeJobs, Outcome } from '../../shared/queue/records.js
 import type { JobError, JobResult } from '../../shared/schemas/job.js';
 import { ControlBlock } from '../../workers/control.js';
 import type { Workers } from '../../workers/pool.js';
+import type { StopReason } from './job.js';
+import { LeaseOwner } from './owner.js';
 import { JobProgress } from './progress.js';
+import { Throttle } from './throttle.js';
 import { runUpload } from './upload.js';
 import { runZero } from './zero.js';
 
 /** How often a running job is reported; a poll cannot see anything newer. */
 const REPORT_MS = 500;
+/** Of a lease this part passes between two renewals, where that is sooner. */
+const RENEWALS = 5;
 /** Between tries to record an end while Redis is away. */
 const RECORD_RETRY_MS = 500;
 /** Between tries at a target that the job's own earlier attempt may still hold. */
@@ -27,20 +33,22 @@ const BUSY_RETRY_MS = 2000;
 /** What a node that must go gives Redis. */
 const CLOSING_PATIENCE_MS = 3000;
 
-export type StopReason = 'cancel' | 'shutdown' | 'lost';
-
 export interface AttemptContext {
   readonly workers: Workers;
   readonly jobs: NodeJobs;
-  readonly config: Pick<Config, 'storageRoots' | 'flushIntervalMs' | 'nodeName'>;
+  readonly config: Pick<Config, 'storageRoots' | 'flushIntervalMs' | 'nodeName' | 'leaseMs'>;
   readonly log: Log;
+  /** Limits all jobs of this node together. */
+  readonly bucket: TokenBucket;
   /** Whether a job that was started before may go on waiting for a busy target. */
   readonly mayWait: (record: JobRecord) => boolean;
 }
 
 export class Attempt {
   readonly #progress = new JobProgress(new ControlBlock());
+  readonly #throttle: Throttle;
   #stopReason: StopReason | null = null;
+  #bytesPerSecond = 0;
   /** The node must go, whatever the first reason to stop was: nothing waits for Redis any more. */
   #closing = false;
   /** Set when the attempt ended, whatever the end was. */
@@ -52,9 +60,15 @@ export class Attempt {
     private readonly job: Job,
     private readonly token: string | undefined,
   ) {
+    this.#throttle = new Throttle(context.bucket);
     this.ended = new Promise((resolve) => {
       this.#markEnded = resolve;
     });
+  }
+
+  /** Bytes a second, as the job reported them last. */
+  get bytesPerSecond(): number {
+    return this.#bytesPerSecond;
   }
 
   /** Asks the running steps to end; the first reason counts. */
@@ -70,24 +84,33 @@ export class Attempt {
       const { jobs, config, log } = this.context;
       // Taken off the queue while the node was already closing: give it back unclaimed.
       if (this.#closing) return await this.#giveBack();
+      const asked = process.hrtime.bigint();
       const record = await jobs.start(this.job.id as string, config.nodeName);
       if (record === null) return;
-      const jobLog = log.child({ job: record.id, kind: record.kind, attempt: record.attempt });
+      if (typeof record === 'number') return await this.#comeBack(record);
+      const { id, batch, kind, attempt } = record;
+      const jobLog = log.child({ job: id, ...(batch === null ? {} : { batch: batch.id }), kind, attempt });
       jobLog.info('started');
-      await this.#runRecord(record, jobLog);
+      const owner = new LeaseOwner(record, jobs, this.#progress.control, config.leaseMs, jobLog);
+      owner.granted(asked);
+      await this.#runRecord(record, owner, jobLog);
     } finally {
       this.#markEnded();
     }
   }
 
-  async #runRecord(record: JobRecord, log: Log): Promise<void> {
-    const { jobs } = this.context;
-    const unsubscribe = jobs.onCancel(record.id, () => this.stop('cancel'));
+  async #runRecord(record: JobRecord, owner: LeaseOwner, log: Log): Promise<void> {
+    this.#throttle.limit(record.bandwidthBytesPerSecond);
+    const unsubscribe = this.context.jobs.onWishes(record.id, ({ cancel, pause, bandwidthBytesPerSecond }) => {
+      if (cancel) this.stop('cancel');
+      else if (pause) this.stop('pause');
+      this.#throttle.limit(bandwidthBytesPerSecond);
+    });
     const reporting = new AbortController();
-    const reports = this.#reportUntil(record, reporting.signal, log);
+    const reports = this.#reportUntil(owner, reporting.signal, log);
     let outcome: { readonly result: JobResult } | { readonly error: FerryError };
     try {
-      outcome = { result: await this.#transfer(record, log) };
+      outcome = { result: await this.#transfer(record, owner, log) };
     } catch (thrown) {
       outcome = { error: asFerryError(thrown) };
     } finally {
@@ -99,22 +122,34 @@ export class Attempt {
     else await this.#settleError(record, outcome.error, log);
   }
 
-  async #transfer(record: JobRecord, log: Log): Promise<JobResult> {
+  async #transfer(record: JobRecord, owner: LeaseOwner, log: Log): Promise<JobResult> {
     const { workers, config } = this.context;
-    const { request, attempt } = record;
-    const run = { workers, config, progress: this.#progress, log, attempt };
+    const { request, attempt, checkpoint } = record;
+    const run = {
+      workers,
+      config,
+      progress: this.#progress,
+      log,
+      attempt,
+      owner,
+      throttle: this.#throttle,
+      checkpoint,
+      stopping: () => this.#stopReason,
+    };
     return request.kind === 'upload' ? await runUpload(run, request) : await runZero(run, request);
   }
 
-  async #reportUntil(record: JobRecord, ended: AbortSignal, log: Log): Promise<void> {
+  async #reportUntil(owner: LeaseOwner, ended: AbortSignal, log: Log): Promise<void> {
+    const everyMs = Math.min(REPORT_MS, this.context.config.leaseMs / RENEWALS);
     while (!ended.aborted) {
-      await sleep(REPORT_MS, undefined, { signal: ended }).catch(() => {});
+      await sleep(everyMs, undefined, { signal: ended }).catch(() => {});
       if (ended.aborted) return;
       try {
-        const owned = await this.#report(record);
-        if (!owned) this.stop('lost');
+        const progress = this.#progress.sample();
+        this.#bytesPerSecond = progress?.bytesPerSecond ?? 0;
+        if (!(await owner.renew(this.#progress.phase, progress))) this.stop('lost');
       } catch (thrown) {
-        // Redis is away: the copy goes on, and the record is brought up to date when it is back.
+        // Redis is away: the copy goes on while the lease lasts, and the record is brought up to date when it is back.
         log.warn({ err: thrown }, 'progress could not be reported');
       }
     }
@@ -135,15 +170,21 @@ export class Attempt {
       return;
     }
     const wire = toJobError(error);
-    if (stopped === 'shutdown' || error.code === 'INTERRUPTED') {
+    if (stopped === 'pause') {
+      const owned = await this.#record(log, () => this.context.jobs.suspend(record.id, record.attempt));
+      log.info({ state: 'paused', owned }, 'paused');
+      return;
+    }
+    // A lease that ran out is nobody's fault: Redis was away, or this process was not given any time.
+    if (stopped === 'shutdown' || error.code === 'INTERRUPTED' || error.code === 'LEASE_LOST') {
+      if (error.code === 'LEASE_LOST') log.warn('the lease ran out; nothing more is written');
       await this.#requeue(record, null, log);
       return await this.#giveBack();
     }
     if (error.code === 'TARGET_BUSY' && this.context.mayWait(record)) {
       log.info({ error: wire }, 'waits for its target, which an earlier attempt may still hold');
       await this.#requeue(record, wire, log);
-      await this.job.moveToDelayed(Date.now() + BUSY_RETRY_MS, this.token);
-      throw new DelayedError();
+      return await this.#comeBack(BUSY_RETRY_MS);
     }
     if (error.retry && this.job.attemptsMade + 1 < (this.job.opts.attempts ?? 1)) {
       log.warn({ error: wire }, 'failed for now; it is tried again');
@@ -166,6 +207,12 @@ export class Attempt {
   async #requeue(record: JobRecord, error: JobError | null, log: Log): Promise<void> {
     await this.#record(log, () => this.context.jobs.requeue(record.id, record.attempt, error));
     log.info({ state: 'queued' }, 'queued again');
+  }
+
+  /** To BullMQ: again in so many ms. */
+  async #comeBack(ms: number): Promise<never> {
+    await this.job.moveToDelayed(Date.now() + ms, this.token);
+    throw new DelayedError();
   }
 
   /** Without Redis nothing can be given back: the job's lock runs out then, and it is taken over like that. */

@@ -1,10 +1,16 @@
 /** What every kind of job is run with, and what they share: opening the target, settling the end. */
 import type { Config } from '../../shared/config.js';
 import type { Log } from '../../shared/log.js';
+import type { Checkpoint } from '../../shared/queue/checkpoint.js';
 import type { JobRequest, JobResult, Plan } from '../../shared/schemas/job.js';
 import type { Workers } from '../../workers/pool.js';
 import type { SourceHandle, TargetHandle } from '../../workers/storage/handle.js';
+import type { Owner } from './owner.js';
 import type { JobProgress } from './progress.js';
+import type { Throttle } from './throttle.js';
+
+/** Why an attempt is to stop. */
+export type StopReason = 'cancel' | 'pause' | 'shutdown' | 'lost';
 
 export interface JobRun {
   readonly workers: Workers;
@@ -13,6 +19,23 @@ export interface JobRun {
   readonly log: Log;
   /** 1 for the first: what a client said of a target's state is true only until then. */
   readonly attempt: number;
+  readonly owner: Owner;
+  readonly throttle: Throttle;
+  /** What earlier attempts made durable; null: nothing. */
+  readonly checkpoint: Checkpoint | null;
+  /** null while nobody wants it to stop. */
+  readonly stopping: () => StopReason | null;
+}
+
+/**
+ * Before each step: waits until so many bytes may move, and makes sure that the job still is ours.
+ * @param moved  bytes that are read or written; 0 for what the storage does by itself
+ * @throws FerryError CANCELED, LEASE_LOST
+ */
+export async function beforeStep({ throttle, owner, progress: { control } }: JobRun, moved: number): Promise<void> {
+  if (moved > 0) await throttle.take(moved, () => control.stopped || !control.leased);
+  await owner.confirm();
+  control.check();
 }
 
 /** Steps of one job in flight: enough to keep a queue at the device, few enough to leave threads to other jobs. */
@@ -52,6 +75,7 @@ export function makeResult(progress: JobProgress, plan: Plan, startedMs: number)
     durationMs: roundMs(performance.now() - startedMs),
     phases: roundPhases(progress),
     copiedBytes: control.read('copied'),
+    resumedBytes: progress.resumedBytes,
     detectedZeroBytes: control.read('detectedZero'),
     zeroed: control.zeroed(),
   };

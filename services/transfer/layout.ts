@@ -8,8 +8,8 @@ import { unpack } from '../../workers/tasks/ranges.js';
 export const STEP_BYTES = 16 * MiB;
 /** A step of very small ranges ends here, so that its time stays bounded too. */
 const STEP_RANGES = 1024;
-/** One zero step may hold many holes; the ladder splits long ones by itself. */
-const ZERO_STEP_BYTES = 4096 * MiB;
+/** The ladder splits long holes by itself; a step that was stopped half-way is done again as a whole. */
+const ZERO_STEP_BYTES = 1024 * MiB;
 
 /**
  * Widens ranges to whole units and joins those that touch or lie closer than `joinBelow`.
@@ -59,40 +59,52 @@ export function longest(ranges: Float64Array, enough: number): Range | null {
   return found;
 }
 
-export function* copySteps(ranges: Float64Array): Generator<Float64Array> {
-  yield* packSteps(ranges, STEP_BYTES);
+export interface Step {
+  readonly ranges: Float64Array;
+  /** Bytes of `ranges` together. */
+  readonly length: number;
+  /** From the end of the step before to the end of this one: when it is done, all of that is settled. */
+  readonly span: Range;
 }
 
-export function* zeroSteps(ranges: Float64Array): Generator<Float64Array> {
-  yield* packSteps(ranges, ZERO_STEP_BYTES);
+/** @param stepBytes  asked before each step: a limited job goes in shorter ones */
+export function* copySteps(ranges: Float64Array, stepBytes = () => STEP_BYTES): Generator<Step> {
+  yield* packSteps(ranges, stepBytes);
 }
 
-/** Splits long ranges at multiples of `stepBytes` and lets short neighbours share a step. */
-function* packSteps(ranges: Float64Array, stepBytes: number): Generator<Float64Array> {
+export function* zeroSteps(ranges: Float64Array, stepBytes = () => ZERO_STEP_BYTES): Generator<Step> {
+  yield* packSteps(ranges, stepBytes);
+}
+
+/** Splits long ranges at multiples of the step's bytes and lets short neighbours share a step. */
+function* packSteps(ranges: Float64Array, stepBytes: () => number): Generator<Step> {
   let step: number[] = [];
   let length = 0;
+  let settled = 0;
+  let most = stepBytes();
+  const cut = (): Step => {
+    const stop = (step.at(-2) ?? 0) + (step.at(-1) ?? 0);
+    const span = { start: settled, length: stop - settled };
+    settled = stop;
+    return { ranges: Float64Array.from(step), length, span };
+  };
   for (const range of unpack(ranges)) {
-    for (const part of split(range, stepBytes)) {
-      step.push(part.start, part.length);
-      length += part.length;
-      if (length >= stepBytes || step.length >= STEP_RANGES * 2) {
-        yield Float64Array.from(step);
+    const stop = range.start + range.length;
+    let start = range.start;
+    while (start < stop) {
+      const end = Math.min(alignDown(start, most) + most, stop);
+      step.push(start, end - start);
+      length += end - start;
+      start = end;
+      if (length >= most || step.length >= STEP_RANGES * 2) {
+        yield cut();
         step = [];
         length = 0;
+        most = stepBytes();
       }
     }
   }
-  if (step.length > 0) yield Float64Array.from(step);
-}
-
-function* split(range: Range, stepBytes: number): Generator<Range> {
-  const stop = range.start + range.length;
-  let start = range.start;
-  while (start < stop) {
-    const cut = Math.min(alignDown(start, stepBytes) + stepBytes, stop);
-    yield { start, length: cut - start };
-    start = cut;
-  }
+  if (step.length > 0) yield cut();
 }
 
 export function countSteps(steps: Iterable<unknown>): number {

@@ -7,6 +7,7 @@ import { type Job, Worker } from 'bullmq';
 import type { Config } from '../../shared/config.js';
 import type { Log } from '../../shared/log.js';
 import { closeRedis, createRedis, QUEUE_PREFIX, queueName } from '../../shared/queue/connection.js';
+import type { JobStore } from '../../shared/queue/job-store.js';
 import { atMost } from '../../shared/queue/patience.js';
 import { servePlans } from '../../shared/queue/plans.js';
 import type { NodeJobs } from '../../shared/queue/records.js';
@@ -15,10 +16,11 @@ import { Attempt } from './attempt.js';
 import { BusyPatience } from './busy-patience.js';
 import { planJob } from './dry-run.js';
 import { Gate } from './gate.js';
+import { Heartbeat } from './heartbeat.js';
+import { createBucket } from './throttle.js';
 
-/** A node that dies has its jobs taken over after at most the sum of these two. */
-const LOCK_MS = 15_000;
-const STALLED_CHECK_MS = 5_000;
+/** So often in a lease each node looks for jobs whose node is silent. */
+const STALLED_CHECKS = 3;
 /** A crash is not the job's fault: only its errors count against its attempts. */
 const STALLS_ALLOWED = 1000;
 /** BullMQ may wait for ever for a Redis that is away. */
@@ -33,7 +35,8 @@ export interface TransferNodeOptions {
   readonly config: Config;
   readonly log: Log;
   readonly redisUrl: string;
-  readonly jobs: NodeJobs;
+  readonly jobs: NodeJobs & Pick<JobStore, 'beat'>;
+  readonly version: string;
 }
 
 /** @throws FerryError NATIVE_MODULE, QUEUE_UNAVAILABLE */
@@ -44,6 +47,7 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
   const running = new Map<string, Attempt>();
   const gate = new Gate(config.concurrency);
   const busy = new BusyPatience();
+  const bucket = createBucket(config.bandwidthBytesPerSecond);
   let closing = false;
 
   const process = async (job: Job, token?: string): Promise<void> => {
@@ -55,7 +59,7 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
       await earlier.ended;
     }
     await gate.pass(async () => {
-      const attempt = new Attempt({ workers, jobs, config, log, mayWait: busy.mayWait }, job, token);
+      const attempt = new Attempt({ workers, jobs, config, log, bucket, mayWait: busy.mayWait }, job, token);
       running.set(id, attempt);
       if (closing) attempt.stop('shutdown');
       try {
@@ -72,8 +76,9 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
       connection,
       prefix: QUEUE_PREFIX,
       concurrency: config.concurrency,
-      lockDuration: LOCK_MS,
-      stalledInterval: STALLED_CHECK_MS,
+      // BullMQ's lock says who runs a job next, our lease who may write: both end together.
+      lockDuration: config.leaseMs,
+      stalledInterval: config.leaseMs / STALLED_CHECKS,
       maxStalledCount: STALLS_ALLOWED,
       removeOnComplete: { count: 0 },
       removeOnFail: { count: 0 },
@@ -85,17 +90,21 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
     planJob(workers, config.storageRoots, request),
   );
   await Promise.all([workers.ready(), ...queues.map((worker) => worker.waitUntilReady())]);
+  const heartbeat = new Heartbeat({ config, version: options.version, workers, running, jobs, log });
+  await heartbeat.start();
 
   return {
     workers,
     async close() {
       closing = true;
       for (const attempt of running.values()) attempt.stop('shutdown');
+      void heartbeat.say('draining');
       // No new job starts: closing a worker stops its fetching at once. What runs ends at its next system call.
       const closed = queues.map((worker) => worker.close());
       await Promise.all([...running.values()].map((attempt) => attempt.ended));
       await Promise.all([...closed.map((close) => atMost(QUEUE_CLOSE_MS, close)), plans.close()]);
       await workers.close();
+      await heartbeat.stop();
       closeRedis(connection);
     },
   };

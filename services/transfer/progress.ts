@@ -23,6 +23,8 @@ const SMOOTHING = 0.3;
 export class JobProgress {
   phase: JobPhase = 'opening';
   durableBytes = 0;
+  /** Of what is done: what an earlier attempt did. */
+  resumedBytes = 0;
   readonly phaseMs: Partial<Record<JobPhase, number>> = {};
   #totals: Totals | null = null;
   #phaseSince = performance.now();
@@ -45,6 +47,20 @@ export class JobProgress {
 
   set totals(totals: Totals) {
     this.#totals = totals;
+  }
+
+  /**
+   * What an earlier attempt made durable counts as done from the start. Call when the totals are known.
+   * @param done    bytes that it settled for good
+   * @param zeroed  bytes that it zeroed in a zero over everything
+   */
+  resume(done: number, zeroed: number): void {
+    this.control.add('done', done);
+    this.control.add('zeroed', zeroed);
+    this.durableBytes = this.doneBytes;
+    this.resumedBytes = this.doneBytes - (this.#totals?.givenBytes ?? 0);
+    // Or the first sample would call it the work of a moment.
+    this.#lastSample = { atMs: performance.now(), work: this.doneBytes };
   }
 
   get doneBytes(): number {

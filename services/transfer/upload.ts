@@ -3,17 +3,29 @@
  * Coordinates only; every step is a task on a thread, several in flight.
  */
 import { asFerryError } from '../../shared/errors.js';
-import type { JobResult, UploadRequest } from '../../shared/schemas/job.js';
+import type { Checkpoint } from '../../shared/queue/checkpoint.js';
+import type { JobResult, Plan, UploadRequest } from '../../shared/schemas/job.js';
 import type { SourceHandle, TargetHandle } from '../../workers/storage/handle.js';
 import { PROBE_BYTES, type ZeroCost } from '../../workers/storage/zero-cost.js';
 import { zeroMethods } from '../../workers/storage/zero-ladder.js';
-import { flushNow, withFlushes } from './durability.js';
-import { type JobRun, makeResult, roundMs, roundPhases, stepsInFlight, targetRequest, withHandles } from './job.js';
-import { copySteps, longest, sum, zeroSteps } from './layout.js';
+import { Checkpoints } from './checkpoints.js';
+import {
+  beforeStep,
+  type JobRun,
+  makeResult,
+  roundMs,
+  roundPhases,
+  stepsInFlight,
+  targetRequest,
+  withHandles,
+} from './job.js';
+import { copySteps, longest, sum } from './layout.js';
 import { layOut, makePlan, type TargetFacts, type UploadLayout } from './plan.js';
+import { digest, earlierWork, type Found } from './resume.js';
 import { runSteps } from './steps.js';
 import { needsZeroing } from './strategy.js';
 import { verifyCopy } from './verify.js';
+import { zeroRanges } from './zero-ranges.js';
 
 /** @throws FerryError what any of its steps throws; nothing is written before opening and mapping went well */
 export async function runUpload(run: JobRun, request: UploadRequest): Promise<JobResult> {
@@ -27,12 +39,21 @@ export async function runUpload(run: JobRun, request: UploadRequest): Promise<Jo
         ...targetRequest(request, config.storageRoots, run.attempt),
         neededBytes: source.size,
         source: source.identity,
+        control,
       }),
     );
+    const prints = {
+      source: await workers.run('fingerprint', { handle: source }),
+      target: await workers.run('fingerprint', { handle: target }),
+    };
+    const untouched = await run.owner.hold(prints.target.name);
     progress.enter('mapping');
     const extents = await workers.run('extents', { handle: source, control });
     const layout = layOut(request, source.size, target, extents);
-    const upload = new Upload(run, request, source, target, layout);
+    const { allocation, detectZeroes } = request.options;
+    const geometry = digest(layout.data, layout.imageBytes, layout.totalBytes, allocation, `${detectZeroes}`);
+    const found = { ...prints, layout: geometry, untouched };
+    const upload = new Upload(run, request, source, target, layout, found, earlierWork(run, found));
     const result = await upload.run(startedMs);
     if (!request.options.verify) return result;
     progress.enter('verifying');
@@ -48,85 +69,120 @@ export async function runUpload(run: JobRun, request: UploadRequest): Promise<Jo
 }
 
 class Upload {
+  readonly #target: TargetHandle;
+
   constructor(
     private readonly job: JobRun,
     private readonly request: UploadRequest,
     private readonly source: SourceHandle,
-    private readonly target: TargetHandle,
+    target: TargetHandle,
     private readonly layout: UploadLayout,
-  ) {}
+    private readonly found: Found,
+    private readonly earlier: Checkpoint | null,
+  ) {
+    const { proof } = earlier?.plan ?? {};
+    // What was proven of the target still holds where nothing has been written but this source's data.
+    const readsZero = target.readsZero || proof === 'created' || proof === 'declared';
+    this.#target = { ...target, readsZero };
+  }
 
   async run(startedMs: number): Promise<JobResult> {
-    const { workers, progress, config } = this.job;
-    const cost = await this.#measure();
-    const plan = makePlan(this.request, this.#facts(), this.layout, cost);
-    this.job.log.info({ plan }, 'planned');
-    const dataBytes = sum(this.layout.data);
-    const { totalBytes } = this.layout;
-    progress.totals = {
-      totalBytes,
-      dataBytes,
-      givenBytes: plan.strategy === 'no-zero' ? totalBytes - dataBytes : 0,
-      zeroFirstBytes: plan.strategy === 'zero-first' ? totalBytes : 0,
-      verify: this.request.options.verify,
+    const { workers, progress } = this.job;
+    const cost = this.earlier === null ? await this.#measure() : null;
+    const plan = makePlan(this.request, this.#facts(), this.layout, cost, this.earlier?.plan);
+    this.job.log.info({ plan, resumed: this.earlier !== null }, 'planned');
+    const { strategy, proof, reason } = plan;
+    const { untouched: _, ...found } = this.found;
+    const base = { ...found, plan: { strategy, proof, reason } };
+    const checkpoints = new Checkpoints(this.job, this.#target, base, this.earlier);
+    const zeroes = strategy === 'zero-first' ? Float64Array.of(0, this.layout.totalBytes) : this.layout.holes;
+    const left = {
+      zeroes: strategy === 'no-zero' ? new Float64Array() : checkpoints.zeroed.rest(zeroes),
+      data: checkpoints.copied.rest(this.layout.data),
     };
-    await withFlushes(workers, this.target, progress, config.flushIntervalMs, async () => {
-      if (plan.strategy === 'zero-first') await this.#zero(Float64Array.of(0, totalBytes), false);
-      if (plan.strategy === 'zero-holes') await this.#zero(this.layout.holes, true);
-      await this.#copy(plan.strategy === 'zero-first' || (plan.strategy === 'no-zero' && !this.#wantsLadder()));
+    this.#count(plan, sum(zeroes) - sum(left.zeroes), sum(left.data));
+    // From here on the next attempt knows what was proven of the target, also when it finds it half written.
+    await checkpoints.save();
+    await checkpoints.during(async () => {
+      if (left.zeroes.length > 0) await this.#zero(left.zeroes, strategy !== 'zero-first', checkpoints);
+      await this.#copy(
+        left.data,
+        strategy === 'zero-first' || (strategy === 'no-zero' && !this.#wantsLadder()),
+        checkpoints,
+      );
     });
     progress.enter('flushing');
-    await flushNow(workers, this.target, progress);
+    await checkpoints.flush();
     await workers.run('checkSource', { source: this.source });
     // Asked again: by now it is known which methods the target refused.
     return makeResult(progress, { ...plan, zeroMethods: this.#facts().zeroMethods.slice() }, startedMs);
   }
 
+  /** Sets the totals, and counts what an earlier attempt did as done. */
+  #count({ strategy }: Plan, zeroed: number, dataLeft: number): void {
+    const { progress } = this.job;
+    const { totalBytes } = this.layout;
+    const dataBytes = sum(this.layout.data);
+    progress.totals = {
+      totalBytes,
+      dataBytes,
+      givenBytes: strategy === 'no-zero' ? totalBytes - dataBytes : 0,
+      zeroFirstBytes: strategy === 'zero-first' ? totalBytes : 0,
+      verify: this.request.options.verify,
+    };
+    if (this.earlier === null) return;
+    const copied = dataBytes - dataLeft;
+    if (strategy === 'zero-first') progress.resume(copied, zeroed);
+    else progress.resume(copied + (strategy === 'zero-holes' ? zeroed : 0), 0);
+  }
+
   async #measure(): Promise<ZeroCost | null> {
-    const { target, layout, request } = this;
+    const { layout, request } = this;
+    const target = this.#target;
     const { allocation } = request.options;
     if (!needsZeroing({ ...target, allocation, holes: layout.holes.length / 2 })) return null;
+    const { control } = this.job.progress;
     this.job.progress.enter('zeroing');
     // Tried where data goes: zero-first zeroes that as well, and it may be dear there where old data lies. All of
     // the target is zeroed or overwritten by this job, so trying loses nothing.
     const range = longest(layout.data, PROBE_BYTES) ?? { start: 0, length: layout.totalBytes };
-    return await this.job.workers.run('zeroCost', { target, range, allocation });
+    return await this.job.workers.run('zeroCost', { target, range, allocation, control: control.memory });
   }
 
   #facts(): TargetFacts {
-    return { ...this.target, zeroMethods: zeroMethods(this.target, this.request.options.allocation) };
+    return { ...this.#target, zeroMethods: zeroMethods(this.#target, this.request.options.allocation) };
   }
 
   /** Whether zeroes met in the data need a call of their own when nothing was zeroed before. */
   #wantsLadder(): boolean {
-    return needsZeroing({ ...this.target, allocation: this.request.options.allocation, holes: 1 });
+    return needsZeroing({ ...this.#target, allocation: this.request.options.allocation, holes: 1 });
   }
 
-  async #zero(ranges: Float64Array, counts: boolean): Promise<void> {
-    const { workers, progress } = this.job;
-    progress.enter('zeroing');
-    const { target } = this;
+  async #zero(ranges: Float64Array, counts: boolean, { zeroed }: Checkpoints): Promise<void> {
+    this.job.progress.enter('zeroing');
+    const target = this.#target;
     const { allocation } = this.request.options;
-    const control = progress.control.memory;
-    await runSteps(zeroSteps(ranges), stepsInFlight(workers), progress.control, (step) =>
-      workers.run('zero', { target, ranges: step, allocation, counts, control }),
-    );
+    await zeroRanges(this.job, { target, ranges, allocation, counts }, zeroed);
   }
 
   /** @param targetZeroed  where the copy meets zeroes, the target has them already */
-  async #copy(targetZeroed: boolean): Promise<void> {
-    const { workers, progress } = this.job;
+  async #copy(data: Float64Array, targetZeroed: boolean, { copied }: Checkpoints): Promise<void> {
+    const { workers, progress, throttle } = this.job;
     progress.enter('copying');
-    const { source, target } = this;
+    const { source } = this;
+    const target = this.#target;
     const { allocation, detectZeroes } = this.request.options;
     const control = progress.control.memory;
-    await runSteps(copySteps(this.layout.data), stepsInFlight(workers), progress.control, async (ranges) => {
+    const steps = copySteps(data, () => throttle.stepBytes);
+    await runSteps(steps, stepsInFlight(workers), progress.control, async ({ ranges, length, span }) => {
+      await beforeStep(this.job, length);
       const buffer = await workers.buffers.acquire();
       try {
         await workers.run('copy', { source, target, ranges, detectZeroes, targetZeroed, allocation, buffer, control });
       } finally {
         workers.buffers.release(buffer);
       }
+      copied.add(span);
     });
   }
 }

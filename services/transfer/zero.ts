@@ -2,11 +2,12 @@
 import type { JobResult, ZeroRequest } from '../../shared/schemas/job.js';
 import type { TargetHandle } from '../../workers/storage/handle.js';
 import { pack } from '../../workers/tasks/ranges.js';
-import { flushNow, withFlushes } from './durability.js';
-import { type JobRun, makeResult, stepsInFlight, targetRequest, withHandles } from './job.js';
-import { sum, zeroSteps } from './layout.js';
-import { runSteps } from './steps.js';
+import { Checkpoints } from './checkpoints.js';
+import { type JobRun, makeResult, targetRequest, withHandles } from './job.js';
+import { sum } from './layout.js';
+import { digest, earlierWork } from './resume.js';
 import { settledRanges, zeroPlan } from './zero-plan.js';
+import { zeroRanges } from './zero-ranges.js';
 
 /** @throws FerryError what opening, zeroing or flushing throws; RANGE_OUTSIDE_TARGET before anything is changed */
 export async function runZero(run: JobRun, request: ZeroRequest): Promise<JobResult> {
@@ -21,21 +22,29 @@ export async function runZero(run: JobRun, request: ZeroRequest): Promise<JobRes
         ...targetRequest(request, config.storageRoots, run.attempt),
         neededBytes: 0,
         source: null,
+        control: progress.control.memory,
       }),
     );
+    const print = await workers.run('fingerprint', { handle: target });
+    const untouched = await run.owner.hold(print.name);
     const ranges = pack(settledRanges(request, target.size));
-    const totals = { totalBytes: sum(ranges), dataBytes: 0, givenBytes: 0, zeroFirstBytes: 0, verify: false };
-    progress.totals = totals;
-    progress.enter('zeroing');
+    const found = { source: null, target: print, layout: digest(ranges, target.size, allocation) };
+    const earlier = earlierWork(run, { ...found, untouched });
     const { control } = progress;
-    await withFlushes(workers, target, progress, config.flushIntervalMs, () =>
-      runSteps(zeroSteps(ranges), stepsInFlight(workers), control, (step) =>
-        workers.run('zero', { target, ranges: step, allocation, counts: true, control: control.memory }),
-      ),
+    const plan = zeroPlan(request, { ...target, zeroMethods: [] }, ranges);
+    const { strategy, proof, reason } = plan;
+    const checkpoints = new Checkpoints(run, target, { ...found, plan: { strategy, proof, reason } }, earlier);
+    const left = checkpoints.zeroed.rest(ranges);
+    progress.totals = { totalBytes: sum(ranges), dataBytes: 0, givenBytes: 0, zeroFirstBytes: 0, verify: false };
+    if (earlier !== null) progress.resume(sum(ranges) - sum(left), 0);
+    progress.enter('zeroing');
+    await checkpoints.save();
+    await checkpoints.during(() =>
+      zeroRanges(run, { target, ranges: left, allocation, counts: true }, checkpoints.zeroed),
     );
     progress.enter('flushing');
-    await flushNow(workers, target, progress);
+    await checkpoints.flush();
     const zeroMethods = control.zeroed().map((use) => use.method);
-    return makeResult(progress, zeroPlan(request, { ...target, zeroMethods }, ranges), startedMs);
+    return makeResult(progress, { ...plan, zeroMethods }, startedMs);
   });
 }

@@ -9,6 +9,8 @@ import type { Plan } from '../schemas/job.js';
 export interface Fingerprint {
   /** Device and inode, or the device's own name. */
   readonly id: string;
+  /** What all nodes of a pool call it. */
+  readonly name: string;
   readonly size: number;
   /** Moves with every write; null where it is not known: our own last writes came after the checkpoint. */
   readonly generation: string | null;

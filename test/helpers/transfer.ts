@@ -1,7 +1,9 @@
 /** Whole jobs without a queue: what a node does with one request, on real threads. */
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { JobRun } from '../../services/transfer/job.js';
+import { UNSHARED } from '../../services/transfer/owner.js';
 import { JobProgress } from '../../services/transfer/progress.js';
+import { Throttle } from '../../services/transfer/throttle.js';
 import { runUpload } from '../../services/transfer/upload.js';
 import { runZero } from '../../services/transfer/zero.js';
 import { createLog } from '../../shared/log.js';
@@ -17,7 +19,17 @@ export function startWorkers(threads = 4): Workers {
 
 export function jobRun(workers: Workers, storageRoots: readonly string[], flushIntervalMs = 60_000): JobRun {
   const progress = new JobProgress(new ControlBlock());
-  return { workers, config: { storageRoots, flushIntervalMs }, progress, log: createLog('silent'), attempt: 1 };
+  return {
+    workers,
+    config: { storageRoots, flushIntervalMs },
+    progress,
+    log: createLog('silent'),
+    attempt: 1,
+    owner: UNSHARED,
+    throttle: new Throttle(),
+    checkpoint: null,
+    stopping: () => null,
+  };
 }
 
 /** Runs a request as a client writes it; defaults are filled in. */

@@ -38,6 +38,8 @@ export interface TargetHandle {
   readonly size: number;
   /** The smallest unit the device can address; for a file the unit of direct I/O. */
   readonly sectorSize: number;
+  /** A device that says of itself that it cannot zero: the kernel writes zeroes for it. */
+  readonly zeroWrites: boolean;
   /** We made the file just now. */
   readonly created: boolean;
   /** All of it read as zeroes when it was opened: we made it, or the client vouches for it. */

@@ -11,6 +11,7 @@ import { type ErrorCode, FerryError } from '../../shared/errors.js';
 import { type ConfinedPath, confinePath } from '../../shared/storage-roots.js';
 import { alignDown, formatBytes } from '../../shared/units.js';
 import type { NativeIo } from '../native/index.js';
+import { queueLimits } from './block-queue.js';
 import { probeDirectIo } from './direct-io.js';
 import { guard, isNativeError, storageError } from './errors.js';
 import {
@@ -106,6 +107,7 @@ export async function openTarget(io: NativeIo, request: OpenTargetRequest): Prom
       directRefusal: direct.refusal,
       size,
       sectorSize,
+      zeroWrites: request.type === 'block' && queueLimits(fd).writeZeroesMaxBytes === 0,
       created,
       // A file that we made and somebody filled before we had its lock is not empty any more.
       readsZero: (created && sizeNow === 0) || request.declaredZero,

@@ -4,6 +4,7 @@
  * Ranges are packed in pairs (start, length, start, length, …): a hundred thousand of them cross in one copy.
  */
 
+import type { Fingerprint } from '../../shared/queue/checkpoint.js';
 import type { Range } from '../../shared/units.js';
 import type { Allocation, ZeroMethod } from '../../shared/zero-methods.js';
 import type { SharedBuffer } from '../buffers.js';
@@ -14,7 +15,7 @@ import type { ProbeReport, ProbeRequest } from './probe-report.js';
 
 export interface Tasks {
   openSource: { input: OpenSourceRequest; output: SourceHandle };
-  openTarget: { input: OpenTargetRequest; output: TargetHandle };
+  openTarget: { input: OpenTargetRequest & { readonly control: SharedArrayBuffer }; output: TargetHandle };
   /** Looks at a target without changing it, claiming it only for that moment: for a plan that writes nothing. */
   inspect: { input: InspectRequest; output: TargetInspection };
   close: { input: { handles: (SourceHandle | TargetHandle)[] }; output: undefined };
@@ -23,9 +24,11 @@ export interface Tasks {
   /** Data ranges in order; what lies between them reads as zeroes. */
   extents: { input: { handle: SourceHandle | TargetHandle; control: SharedArrayBuffer }; output: Float64Array };
   /** Zeroes up to 16 MiB at the start of `range` and times it. */
-  zeroCost: { input: { target: TargetHandle; range: Range; allocation: Allocation }; output: ZeroCost | null };
+  zeroCost: { input: ZeroCostRequest; output: ZeroCost | null };
   zero: { input: ZeroStep; output: undefined };
   copy: { input: CopyStep; output: undefined };
+  /** What a checkpoint says of a source or target. */
+  fingerprint: { input: { handle: SourceHandle | TargetHandle }; output: Fingerprint };
   flush: { input: { target: TargetHandle }; output: undefined };
   checksum: { input: ChecksumStep; output: Uint8Array };
   /** What a piece of storage can do, for people (`ferry probe`). */
@@ -36,6 +39,13 @@ export type TaskName = keyof Tasks;
 export type TaskInput<N extends TaskName> = Tasks[N]['input'];
 export type TaskOutput<N extends TaskName> = Tasks[N]['output'];
 export type TaskFunction<N extends TaskName> = (input: TaskInput<N>) => TaskOutput<N> | Promise<TaskOutput<N>>;
+
+export interface ZeroCostRequest {
+  readonly target: TargetHandle;
+  readonly range: Range;
+  readonly allocation: Allocation;
+  readonly control: SharedArrayBuffer;
+}
 
 /** Zeroes ranges of the target, one after another. */
 export interface ZeroStep {

@@ -7,7 +7,8 @@ import { FerryError } from '../../shared/errors.js';
 import { alignUp, end, KiB, type Range } from '../../shared/units.js';
 import { view } from '../buffers.js';
 import { ControlBlock } from '../control.js';
-import { loadNative, type NativeIo } from '../native/index.js';
+import { guardedIo } from '../guarded-io.js';
+import type { NativeIo } from '../native/index.js';
 import { readFully, writeTarget } from '../storage/transfer.js';
 import { zeroTarget } from '../storage/zero.js';
 import type { CopyStep, TaskFunction } from './contracts.js';
@@ -17,12 +18,12 @@ import { unpack } from './ranges.js';
 const GRANULE = 64 * KiB;
 
 export const copy: TaskFunction<'copy'> = (step) => {
-  const copier = new Copier(loadNative(), step);
+  const control = new ControlBlock(step.control);
+  const copier = new Copier(guardedIo(control), step, control);
   for (const range of unpack(step.ranges)) copier.copyRange(range);
 };
 
 class Copier {
-  readonly #control: ControlBlock;
   readonly #buffer: Uint8Array;
   /** Zeroes met but not yet zeroed: neighbours join, so that one call covers them. */
   #pendingZero: Range | null = null;
@@ -30,8 +31,8 @@ class Copier {
   constructor(
     private readonly io: NativeIo,
     private readonly step: CopyStep,
+    private readonly control: ControlBlock,
   ) {
-    this.#control = new ControlBlock(step.control);
     this.#buffer = view(step.buffer);
   }
 
@@ -39,7 +40,7 @@ class Copier {
     const { source } = this.step;
     let position = range.start;
     while (position < end(range)) {
-      this.#control.check();
+      this.control.check();
       const length = Math.min(this.#buffer.length, end(range) - position);
       const count = readFully(this.io, source, this.#buffer, 0, length, position);
       if (count < length)
@@ -78,10 +79,10 @@ class Copier {
 
   #write(offset: number, length: number, position: number): void {
     this.#settlePendingZero();
-    this.#control.check();
+    this.control.check();
     writeTarget(this.io, this.step.target, this.#buffer, offset, length, position);
-    this.#control.add('copied', length);
-    this.#control.add('done', length);
+    this.control.add('copied', length);
+    this.control.add('done', length);
   }
 
   #addZero(range: Range): void {
@@ -95,12 +96,12 @@ class Copier {
     if (range === null) return;
     this.#pendingZero = null;
     if (!this.step.targetZeroed) zeroTarget(this.io, this.step.target, range, this.step.allocation, this.#meter);
-    this.#control.add('detectedZero', range.length);
-    this.#control.add('done', range.length);
+    this.control.add('detectedZero', range.length);
+    this.control.add('done', range.length);
   }
 
   readonly #meter = {
-    check: () => this.#control.check(),
-    addZeroed: (...use: Parameters<ControlBlock['addZeroed']>) => this.#control.addZeroed(...use),
+    check: () => this.control.check(),
+    addZeroed: (...use: Parameters<ControlBlock['addZeroed']>) => this.control.addZeroed(...use),
   };
 }

@@ -3,6 +3,7 @@ import { checksum } from './checksum.js';
 import type { TaskFunction, TaskName } from './contracts.js';
 import { copy } from './copy.js';
 import { extents } from './extents.js';
+import { fingerprint } from './fingerprint.js';
 import { flush } from './flush.js';
 import { inspect } from './inspect.js';
 import { checkSource, close, openSource, openTarget } from './open.js';
@@ -17,6 +18,7 @@ export const TASKS: { readonly [N in TaskName]: TaskFunction<N> } = {
   checkSource,
   extents,
   zeroCost,
+  fingerprint,
   zero,
   copy,
   flush,

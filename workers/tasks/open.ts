@@ -1,6 +1,8 @@
 /** Opens, looks and closes; the rules are in `workers/storage/open.ts`. */
 import { readlinkSync } from 'node:fs';
 import { FerryError } from '../../shared/errors.js';
+import { ControlBlock } from '../control.js';
+import { guardedIo } from '../guarded-io.js';
 import { loadNative } from '../native/index.js';
 import { closeStorage } from '../storage/close.js';
 import { identify, openSource as open, openTarget as openForWriting, sizeOf } from '../storage/open.js';
@@ -8,7 +10,8 @@ import type { TaskFunction } from './contracts.js';
 
 export const openSource: TaskFunction<'openSource'> = (request) => open(loadNative(), request);
 
-export const openTarget: TaskFunction<'openTarget'> = (request) => openForWriting(loadNative(), request);
+export const openTarget: TaskFunction<'openTarget'> = ({ control, ...request }) =>
+  openForWriting(guardedIo(new ControlBlock(control)), request);
 
 export const close: TaskFunction<'close'> = ({ handles }) => {
   closeStorage(loadNative(), ...handles);

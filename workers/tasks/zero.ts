@@ -1,14 +1,14 @@
 import type { ZeroMethod } from '../../shared/zero-methods.js';
 import { ControlBlock } from '../control.js';
-import { loadNative } from '../native/index.js';
+import { guardedIo } from '../guarded-io.js';
 import { zeroTarget } from '../storage/zero.js';
 import { measureZeroCost } from '../storage/zero-cost.js';
 import type { TaskFunction } from './contracts.js';
 import { unpack } from './ranges.js';
 
 export const zero: TaskFunction<'zero'> = ({ target, ranges, allocation, counts, control }) => {
-  const io = loadNative();
   const block = new ControlBlock(control);
+  const io = guardedIo(block);
   const meter = {
     check: () => block.check(),
     addZeroed(method: ZeroMethod, length: number, durationMs: number) {
@@ -20,5 +20,5 @@ export const zero: TaskFunction<'zero'> = ({ target, ranges, allocation, counts,
   for (const range of unpack(ranges)) zeroTarget(io, target, range, allocation, meter);
 };
 
-export const zeroCost: TaskFunction<'zeroCost'> = ({ target, range, allocation }) =>
-  measureZeroCost(loadNative(), target, range, allocation);
+export const zeroCost: TaskFunction<'zeroCost'> = ({ target, range, allocation, control }) =>
+  measureZeroCost(guardedIo(new ControlBlock(control)), target, range, allocation);

@@ -1,7 +1,7 @@
 /** `ferry config`: the configuration as the servers would see it, checked, with its secrets hidden. */
 import type { Command } from 'commander';
-import { type Config, describeConfig } from '../../../shared/config.js';
-import { settings } from '../config-table.js';
+import { describeConfig } from '../../../shared/config.js';
+import { type ShownConfig, settings } from '../config-table.js';
 import type { Context } from '../context.js';
 import { plainTable, trimRight } from '../report.js';
 import { addServerFlags, configOf, givenFlags } from '../server-flags.js';
@@ -10,7 +10,7 @@ export function addConfig(program: Command, context: Context): void {
   addServerFlags(program.command('config').description('check the configuration and print it, secrets hidden'))
     .option('--json', 'print JSON')
     .action(async (flags: { json?: true }, command: Command) => {
-      const shown = describeConfig(configOf(command, context.env)) as Config;
+      const shown = describeConfig(configOf(command, context.env)) as ShownConfig;
       if (flags.json === true) return context.screen.line(JSON.stringify(shown));
       const fromFlags = new Set(givenFlags(command).map(({ variable }) => tokenOrSame(variable)));
       const table = plainTable(['VARIABLE', 'VALUE', 'FROM']);

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { addClientFlags, type ClientFlags, clientOf } from '../client-flags.js';
 import type { Context } from '../context.js';
-import { followAndReport } from '../following.js';
+import { followJob } from '../following.js';
 import { jobLines } from '../report.js';
 
 interface FollowFlags extends ClientFlags {
@@ -20,7 +20,7 @@ export function addJob(program: Command, context: Context): void {
   addClientFlags(command).action(async (id: string, flags: FollowFlags) => {
     const client = clientOf(flags, context);
     const json = flags.json === true;
-    if (flags.follow === true) return context.exitWith(await followAndReport(context, client, id, json));
+    if (flags.follow === true) return context.exitWith(await followJob(context, client, id, json));
     const job = await client.job(id);
     if (json) context.screen.line(JSON.stringify(job));
     else for (const line of jobLines(job)) context.screen.line(line);
@@ -46,8 +46,8 @@ export function addRetry(program: Command, context: Context): void {
   addClientFlags(command).action(async (id: string, flags: FollowFlags) => {
     const client = clientOf(flags, context);
     const json = flags.json === true;
-    const job = await client.retry(id);
-    if (flags.follow === true) return context.exitWith(await followAndReport(context, client, id, json));
+    const job = await client.tell(id, 'retry');
+    if (flags.follow === true) return context.exitWith(await followJob(context, client, id, json));
     context.screen.line(json ? JSON.stringify(job) : `job ${job.id} is ${job.state}`);
   });
 }

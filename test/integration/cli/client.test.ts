@@ -167,6 +167,9 @@ describe('ferry as a client of the API', function () {
     ['import', '/a', '/b', '--priority', '1001'],
     ['import', '/a', '/b', '--target-type', 'tape'],
     ['zero', '/a', '--range', '5'],
+    ['import', '/a', '/b', '--bandwidth', '1K'],
+    ['set', 'x'],
+    ['set', 'x', '--bandwidth', 'some'],
     ['jobs', '--state', 'bogus'],
     ['jobs', '--limit', '0'],
     ['jobs', '--server', 'nonsense'],
@@ -204,6 +207,65 @@ describe('ferry as a client of the API', function () {
       '/v1/jobs?limit=3&state=active',
       '/v1/jobs?limit=1&state=active&cursor=two',
     ]);
+  });
+
+  const live: [string[], string, string, unknown, object, string][] = [
+    [['pause', id], 'POST', `/v1/jobs/${id}/pause`, undefined, { requested: 'pause' }, 'will pause at its next step'],
+    [['pause', id], 'POST', `/v1/jobs/${id}/pause`, undefined, { state: 'paused' }, 'is paused'],
+    [['resume', id], 'POST', `/v1/jobs/${id}/resume`, undefined, { state: 'queued' }, 'is queued'],
+    [
+      ['set', id, '--bandwidth', '100MiB', '--priority', '5'],
+      'PATCH',
+      `/v1/jobs/${id}`,
+      { bandwidthBytesPerSecond: 100 * 2 ** 20, priority: 5 },
+      { options: { ...exampleJob().options, bandwidthBytesPerSecond: 100 * 2 ** 20, priority: 5 } },
+      'at most 100 MiB/s, priority 5',
+    ],
+    [
+      ['set', id, '--bandwidth', 'none'],
+      'PATCH',
+      `/v1/jobs/${id}`,
+      { bandwidthBytesPerSecond: null },
+      {},
+      'no bandwidth limit, priority 0',
+    ],
+  ];
+  for (const [args, method, path, body, change, words] of live) {
+    it(`ferry ${args.join(' ').replace(id, 'ID')}: the job ${words}`, async () => {
+      const script: Script = (_seen, response) => answer(response, 202, { ...exampleJob(), ...change });
+      const { code, stdout } = await ferry(script, args);
+      expect(code).to.equal(0);
+      expect(stdout).to.include(id).and.include(words);
+      const [seen] = api?.seen ?? [];
+      expect(seen).to.include({ method, path });
+      expect(seen?.body).to.deep.equal(body);
+    });
+  }
+
+  it('follows a job that it lets go on', async () => {
+    const script: Script = ({ method }, response) =>
+      method === 'POST'
+        ? answer(response, 202, exampleJob({ state: 'queued' }))
+        : answer(response, 200, completedJob());
+    const { code, stdout } = await ferry(script, ['resume', id, '--follow']);
+    expect(code).to.equal(0);
+    expect(stdout).to.include('completed: 1 GiB');
+  });
+
+  it('limits the bandwidth of a new job', async () => {
+    await ferry(story([]), ['zero', '/dev/x', '--bandwidth', '50MiB/s']);
+    expect(api?.seen[0]?.body).to.deep.include({ options: { bandwidthBytesPerSecond: 50 * 2 ** 20 } });
+  });
+
+  it('lists the disks of a batch', async () => {
+    await ferry((_seen, response) => answer(response, 200, { jobs: [], nextCursor: null }), ['jobs', '--batch', id]);
+    expect(api?.seen[0]?.path).to.equal(`/v1/jobs?limit=50&batch=${id}`);
+  });
+
+  it('lists nodes, and says so when there are none', async () => {
+    const none = await ferry((_seen, response) => answer(response, 200, { nodes: [] }), ['nodes']);
+    expect(none.stderr).to.include('ferry node');
+    expect(api?.seen[0]?.path).to.equal('/v1/nodes');
   });
 
   it('goes on following after the server was away', async () => {

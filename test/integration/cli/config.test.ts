@@ -17,6 +17,19 @@ describe('ferry config', function () {
     expect(stdout).to.include(`${process.cwd()}/a:/b`);
   });
 
+  it('shows limits, leases and metrics as they are set', async () => {
+    const { stdout } = await run(FERRY, [
+      ...['config', '--bandwidth', '500MiB', '--pool-concurrency', 'default=8,fast=0', '--lease-ms', '3000'],
+      ...['--metrics-port', '9100', '--metrics-host', '::1'],
+    ]);
+    expect(stdout).to.match(/^FERRY_BANDWIDTH +524288000 +flag$/m);
+    expect(stdout).to.match(/^FERRY_POOL_CONCURRENCY +default=8,fast=0 +flag$/m);
+    expect(stdout).to.match(/^FERRY_LEASE_MS +3000 +flag$/m);
+    expect(stdout).to.match(/^FERRY_METRICS_PORT +9100 +flag$/m);
+    const none = (await run(FERRY, ['config'])).stdout;
+    expect(none).to.match(/^FERRY_BANDWIDTH +\(none\) +default$/m);
+  });
+
   it('hides secrets, as a table and as JSON', async () => {
     const secrets = { FERRY_API_TOKEN: 'very-secret', FERRY_REDIS_URL: 'redis://:hunter22@host' };
     for (const args of [['config'], ['config', '--json']]) {

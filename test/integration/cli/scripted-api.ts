@@ -48,9 +48,14 @@ export function answer(response: ServerResponse, status: number, body?: unknown,
   response.end(body === undefined ? undefined : JSON.stringify(body));
 }
 
-export function problem(response: ServerResponse, status: number, code: string, detail: string): void {
+export function problem(
+  response: ServerResponse,
+  status: number,
+  code: string,
+  detail: string,
+  errors?: readonly { readonly field: string; readonly message: string }[],
+): void {
   response.writeHead(status, { 'content-type': 'application/problem+json' });
-  response.end(
-    JSON.stringify({ type: `urn:imageferry:error:${code}`, title: code, status, detail, code, instance: '/' }),
-  );
+  const type = `urn:imageferry:error:${code}`;
+  response.end(JSON.stringify({ type, title: code, status, detail, code, instance: '/', errors }));
 }

@@ -1,18 +1,15 @@
 /** What people see of a job: words, lines in a pipe, tables. */
 import { expect } from 'chai';
-import type { Screen } from '../../../services/cli/context.js';
-import { JsonDisplay, LineDisplay } from '../../../services/cli/display-lines.js';
+import { JsonDisplay } from '../../../services/cli/display.js';
+import { LineDisplay } from '../../../services/cli/display-lines.js';
 import { explain } from '../../../services/cli/failure.js';
 import { jobLines, jobTable, planLines, resultLines } from '../../../services/cli/report.js';
-import { formatDuration, jobTitle } from '../../../services/cli/words.js';
+import { cut, formatDuration, inColumn, jobStage, jobTitle, printable } from '../../../services/cli/words.js';
 import { FerryError } from '../../../shared/errors.js';
-import type { Plan } from '../../../shared/schemas/job.js';
+import type { JobResult, Plan } from '../../../shared/schemas/job.js';
+import { MiB } from '../../../shared/units.js';
 import { completedJob, exampleJob, exampleProgress } from './example-job.js';
-
-function recorder(): { screen: Screen; lines: string[] } {
-  const lines: string[] = [];
-  return { lines, screen: { line: (text) => lines.push(text), note: () => {}, terminal: false, columns: 80 } };
-}
+import { recorder } from './recorder.js';
 
 describe('what the command line shows', () => {
   const durations: [number, string][] = [
@@ -65,6 +62,13 @@ describe('what the command line shows', () => {
     expect(text).to.include('sha256 abc123').and.include('a warning');
   });
 
+  it('tells what an earlier attempt had made durable, and does not count it as speed', () => {
+    const job = completedJob();
+    const resumed = { ...job, result: { ...(job.result as JobResult), resumedBytes: 512 * MiB } };
+    const text = resultLines(resumed).join('\n');
+    expect(text).to.include('512 MiB were durable before').and.include('1 GiB in 2.0 s (256 MiB/s)');
+  });
+
   it('prints each version of a job as one line of JSON', () => {
     const { screen, lines } = recorder();
     const display = new JsonDisplay(screen);
@@ -88,6 +92,37 @@ describe('what the command line shows', () => {
     expect(
       jobTitle({ kind: 'zero', target: { type: 'file', path: '/a' }, ranges: [{ start: 0, length: 1 }] }),
     ).to.equal('zero /a (1 range)');
+  });
+
+  it('shows what was asked of a job and is not done, its limit and its batch', () => {
+    const { options } = exampleJob();
+    const text = jobLines(
+      exampleJob({
+        requested: 'pause',
+        options: { ...options, bandwidthBytesPerSecond: 10 * MiB, priority: 7 },
+        batch: { id: '01a20593-8e73-76f8-a0cc-faed16ae8400', vm: 'web-1' },
+      }),
+    ).join('\n');
+    expect(text)
+      .to.match(/state +pausing/)
+      .and.match(/bandwidth +at most 10 MiB\/s/);
+    expect(text)
+      .to.match(/priority +7/)
+      .and.match(/batch +01a20593-8e73-76f8-a0cc-faed16ae8400, VM web-1/);
+    expect(jobStage(exampleJob({ requested: 'cancel' }))).to.equal('canceling');
+  });
+
+  it('lets nobody else move the cursor', () => {
+    expect(printable('/srv/\x1b[2Ja\u009b.img\r\tb\n')).to.equal('/srv/\ufffd[2Ja\ufffd.img\ufffd\tb\n');
+  });
+
+  it('cuts and fills by what a terminal shows, not by characters', () => {
+    expect(inColumn('web-1', 7)).to.equal('web-1  ');
+    expect(inColumn('web-server', 7)).to.equal('web-se…');
+    expect(inColumn('データ', 7)).to.equal('データ ');
+    expect(inColumn('データベース', 6)).to.equal('デー… ');
+    expect(inColumn('e\u0301e\u0301e\u0301', 2)).to.equal('e\u0301…');
+    expect(cut('web-1', 0)).to.equal('');
   });
 
   it('explains an error by message, code and advice, and shows a stack only when asked', () => {

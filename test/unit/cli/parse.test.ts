@@ -1,7 +1,15 @@
 /** What people type on a command line. */
 import { expect } from 'chai';
 import { InvalidArgumentError } from 'commander';
-import { parseInteger, parseLabel, parseRange, parseServerUrl, parseSize } from '../../../services/cli/parse.js';
+import {
+  parseBandwidth,
+  parseBandwidthOrNone,
+  parseInteger,
+  parseLabel,
+  parseRange,
+  parseServerUrl,
+  parseSize,
+} from '../../../services/cli/parse.js';
 import { GiB, KiB, MiB } from '../../../shared/units.js';
 
 describe('values on the command line', () => {
@@ -49,6 +57,14 @@ describe('values on the command line', () => {
     expect(parse('10')).to.equal(10);
     for (const text of ['0', '11', '1.5', '', 'x', '-1', '1e1'])
       expect(() => parse(text)).to.throw(InvalidArgumentError);
+  });
+
+  it('takes a bandwidth as a size or a rate, and none only where a limit can be taken away', () => {
+    expect(parseBandwidth('100MiB')).to.equal(100 * MiB);
+    expect(parseBandwidth('100MiB/s')).to.equal(100 * MiB);
+    expect(parseBandwidthOrNone('none')).to.equal('none');
+    for (const text of ['none', '0', '63KiB', '1MiB/h', '/s', '-1'])
+      expect(() => parseBandwidth(text), text).to.throw(InvalidArgumentError);
   });
 
   it('takes http URLs and never a password in one', () => {

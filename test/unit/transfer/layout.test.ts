@@ -10,7 +10,7 @@ import {
   sum,
   zeroSteps,
 } from '../../../services/transfer/layout.js';
-import { alignDown, alignUp, end, GiB, KiB, MiB, type Range } from '../../../shared/units.js';
+import { alignDown, alignUp, end, GiB, KiB, MiB, type Range, totalLength } from '../../../shared/units.js';
 import { pack, unpack } from '../../../workers/tasks/ranges.js';
 import { Seeded } from '../../helpers/seeded.js';
 
@@ -91,10 +91,20 @@ describe('transfer: steps', () => {
       const { ranges } = randomRanges(random, random.pick([KiB, MiB, 100 * MiB]));
       for (const [steps, most] of [
         [copySteps, STEP_BYTES],
-        [zeroSteps, 4 * GiB],
+        [zeroSteps, GiB],
       ] as const) {
-        const made = [...steps(pack(ranges))].map((step) => [...unpack(step)]);
+        const all = [...steps(pack(ranges))];
+        const made = all.map((step) => [...unpack(step.ranges)]);
         expect(joined(made.flat())).to.deep.equal(joined(ranges));
+        // Spans follow each other without a gap, and hold what their steps hold.
+        let settled = 0;
+        for (const step of all) {
+          expect(step.span.start).to.equal(settled);
+          settled = end(step.span);
+          const inside = [...unpack(step.ranges)];
+          expect(inside.every((range) => range.start >= step.span.start && end(range) <= settled)).to.equal(true);
+          expect(step.length).to.equal(totalLength(inside));
+        }
         for (const step of made) {
           expect(step.length).to.be.within(1, 1024);
           // The last range may cross the mark, and is no longer than a step itself.
@@ -105,12 +115,23 @@ describe('transfer: steps', () => {
   });
 
   it('of one long range end at multiples of 16 MiB', () => {
-    const steps = [...copySteps(Float64Array.of(5 * MiB, 40 * MiB))].flatMap((step) => [...unpack(step)]);
+    const steps = [...copySteps(Float64Array.of(5 * MiB, 40 * MiB))].flatMap((step) => [...unpack(step.ranges)]);
     expect(steps).to.deep.equal([
       { start: 5 * MiB, length: 11 * MiB },
       { start: 16 * MiB, length: 16 * MiB },
       { start: 32 * MiB, length: 13 * MiB },
     ]);
+  });
+
+  it('become shorter or longer while they are made', () => {
+    let most = 4 * MiB;
+    const lengths: number[] = [];
+    for (const step of copySteps(Float64Array.of(0, 40 * MiB), () => most)) {
+      lengths.push(step.length / MiB);
+      if (lengths.length === 2) most = 16 * MiB;
+    }
+    // The third goes on to a multiple of the new length.
+    expect(lengths).to.deep.equal([4, 4, 24, 8]);
   });
 
   it('share one step among many small ranges', () => {

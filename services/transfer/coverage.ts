@@ -1,0 +1,55 @@
+/**
+ * Which parts of a target are settled: disjoint ranges in order, however the steps that settle them end. Steps run
+ * nearly in order, so a few ranges say it all, also for an image of a hundred thousand extents.
+ */
+import { end, type Range } from '../../shared/units.js';
+import { unpack } from '../../workers/tasks/ranges.js';
+
+export class Coverage {
+  readonly #ranges: Range[] = [];
+
+  constructor(packed: readonly number[] = []) {
+    for (const range of unpack(Float64Array.from(packed))) this.add(range);
+  }
+
+  add(range: Range): void {
+    if (range.length === 0) return;
+    let { start } = range;
+    let stop = end(range);
+    let first = this.#ranges.findIndex((known) => end(known) >= start);
+    if (first === -1) first = this.#ranges.length;
+    let last = first;
+    for (; last < this.#ranges.length; last += 1) {
+      const known = this.#ranges[last] as Range;
+      if (known.start > stop) break;
+      start = Math.min(start, known.start);
+      stop = Math.max(stop, end(known));
+    }
+    this.#ranges.splice(first, last - first, { start, length: stop - start });
+  }
+
+  /** start, length, start, length, … */
+  toPacked(): number[] {
+    return this.#ranges.flatMap(({ start, length }) => [start, length]);
+  }
+
+  /** The parts of `packed` ranges, which are in order, that are not settled. */
+  rest(packed: Float64Array): Float64Array {
+    if (this.#ranges.length === 0) return packed;
+    const out: number[] = [];
+    let next = 0;
+    for (const range of unpack(packed)) {
+      let { start } = range;
+      const stop = end(range);
+      while (next < this.#ranges.length && end(this.#ranges[next] as Range) <= start) next += 1;
+      for (let at = next; at < this.#ranges.length && start < stop; at += 1) {
+        const known = this.#ranges[at] as Range;
+        if (known.start >= stop) break;
+        if (known.start > start) out.push(start, known.start - start);
+        start = Math.max(start, end(known));
+      }
+      if (start < stop) out.push(start, stop - start);
+    }
+    return Float64Array.from(out);
+  }
+}

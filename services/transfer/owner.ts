@@ -1,0 +1,121 @@
+/**
+ * What makes one attempt the only writer of its job's target (design §3): the attempt's number is the fencing token
+ * of the record, the lease says until when it may write, and a hold claims the target against other jobs on all
+ * nodes. An OS lock on the target (`workers/storage/open.ts`) keeps out what runs on the same machine.
+ */
+import { FerryError } from '../../shared/errors.js';
+import type { Log } from '../../shared/log.js';
+import type { Checkpoint } from '../../shared/queue/checkpoint.js';
+import type { JobRecord, NodeJobs } from '../../shared/queue/records.js';
+import type { JobPhase, Progress } from '../../shared/schemas/job.js';
+import type { ControlBlock } from '../../workers/control.js';
+
+/** What a job needs of its owner; all of them throw LEASE_LOST when the job is somebody else's by now. */
+export interface Owner {
+  /**
+   * Claims the target over all nodes.
+   * @returns whether no other job of ours has written it since this one did
+   * @throws FerryError TARGET_BUSY  another job writes it on another node
+   */
+  hold(target: string): Promise<boolean>;
+  /** Asks whether the job still is ours; called before each step. */
+  confirm(): Promise<void>;
+  /** Records what a flush has confirmed. */
+  save(checkpoint: Checkpoint): Promise<void>;
+}
+
+/** For work that no queue knows of. */
+export const UNSHARED: Owner = {
+  hold: async () => false,
+  confirm: async () => {},
+  save: async () => {},
+};
+
+/** Redis is asked again when the last answer is older: a step is dispatched every few ms at the most. */
+const CONFIRMED_MS = 100;
+/** Redis lets the lease run a little longer than we write: clocks drift, and a call takes its time. */
+const MARGIN = 0.2;
+
+export class LeaseOwner implements Owner {
+  #confirmedAt = 0;
+  #confirming: Promise<void> | null = null;
+  #lost = false;
+
+  constructor(
+    private readonly record: Pick<JobRecord, 'id' | 'attempt'>,
+    private readonly jobs: NodeJobs,
+    private readonly control: ControlBlock,
+    private readonly leaseMs: number,
+    private readonly log: Log,
+  ) {}
+
+  /** Call with the moment before the request that was granted was sent. */
+  granted(sentNs: bigint): void {
+    this.control.writeUntil(sentNs + BigInt(Math.round(this.leaseMs * (1 - MARGIN) * 1e6)));
+    this.#confirmedAt = Date.now();
+  }
+
+  /** Reports and thereby renews the lease. @returns false when the job is somebody else's */
+  async renew(phase: JobPhase, progress: Progress | null): Promise<boolean> {
+    const sent = process.hrtime.bigint();
+    const owned = await this.jobs.report(this.record.id, this.record.attempt, phase, progress);
+    if (owned) this.granted(sent);
+    else this.#lost = true;
+    return owned;
+  }
+
+  async hold(target: string): Promise<boolean> {
+    const { id, attempt } = this.record;
+    const hold = await this.jobs.hold(id, attempt, target);
+    if (hold.answer === 'lost') throw this.#lostError();
+    if (hold.answer === 'busy') {
+      throw new FerryError('TARGET_BUSY', `the target is being written by job ${hold.holder}, perhaps on another node`);
+    }
+    return hold.previous === id;
+  }
+
+  async confirm(): Promise<void> {
+    if (this.#lost) throw this.#lostError();
+    if (Date.now() - this.#confirmedAt < CONFIRMED_MS) return;
+    this.#confirming ??= this.#ask().finally(() => {
+      this.#confirming = null;
+    });
+    await this.#confirming;
+  }
+
+  async save(checkpoint: Checkpoint): Promise<void> {
+    const { id, attempt } = this.record;
+    try {
+      if (await this.jobs.checkpoint(id, attempt, checkpoint)) return;
+    } catch (err) {
+      if (!isAway(err)) throw err;
+      // The lease says how long the job may go on without Redis; the next checkpoint claims more.
+      this.log.debug({ err }, 'a checkpoint could not be recorded');
+      return;
+    }
+    throw this.#lostError();
+  }
+
+  async #ask(): Promise<void> {
+    const { id, attempt } = this.record;
+    try {
+      const owned = await this.jobs.owns(id, attempt);
+      this.#confirmedAt = Date.now();
+      if (owned) return;
+    } catch (err) {
+      // Without an answer the deadline of the lease decides: the threads look at it before every write.
+      if (isAway(err)) return;
+      throw err;
+    }
+    throw this.#lostError();
+  }
+
+  #lostError(): FerryError {
+    this.#lost = true;
+    return new FerryError('LEASE_LOST', 'the job belongs to another attempt by now');
+  }
+}
+
+function isAway(thrown: unknown): boolean {
+  return thrown instanceof FerryError && thrown.code === 'QUEUE_UNAVAILABLE';
+}

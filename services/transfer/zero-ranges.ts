@@ -1,0 +1,29 @@
+/** Zeroes ranges of a target step by step: the same for a zero job and for the holes of an image. */
+import type { Allocation } from '../../shared/zero-methods.js';
+import type { TargetHandle } from '../../workers/storage/handle.js';
+import type { Coverage } from './coverage.js';
+import { beforeStep, type JobRun, stepsInFlight } from './job.js';
+import { zeroSteps } from './layout.js';
+import { runSteps } from './steps.js';
+
+export interface ZeroWork {
+  readonly target: TargetHandle;
+  readonly ranges: Float64Array;
+  readonly allocation: Allocation;
+  /** Whether what is zeroed counts as done: not when data still goes over it. */
+  readonly counts: boolean;
+}
+
+/** @param settled  what is done is added to it */
+export async function zeroRanges(run: JobRun, work: ZeroWork, settled: Coverage): Promise<void> {
+  const { workers, progress, throttle } = run;
+  const { control } = progress;
+  // Zeroes that have to be written move like data; those that the storage makes by itself do not.
+  const written = work.target.zeroWrites;
+  const steps = written ? zeroSteps(work.ranges, () => throttle.stepBytes) : zeroSteps(work.ranges);
+  await runSteps(steps, stepsInFlight(workers), control, async ({ ranges, length, span }) => {
+    await beforeStep(run, written ? length : 0);
+    await workers.run('zero', { ...work, ranges, control: control.memory });
+    settled.add(span);
+  });
+}

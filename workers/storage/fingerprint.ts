@@ -1,0 +1,68 @@
+/**
+ * What tells an open source or target, and its content, from what may be found in its place later: by a checkpoint
+ * that a job left behind, perhaps on another node, perhaps after a reboot. When in doubt two fingerprints differ:
+ * then a job starts again, which is slow and never wrong.
+ * Facts: sysfs-block (diskseq, stat), Documentation/admin-guide/iostats.rst, statx(2).
+ */
+import { fstatSync } from 'node:fs';
+import type { Fingerprint } from '../../shared/queue/checkpoint.js';
+import type { NativeIo } from '../native/index.js';
+import { guard } from './errors.js';
+import type { SourceHandle, TargetHandle } from './handle.js';
+import { deviceDirectory, readProperty } from './sysfs.js';
+
+/** Blocks the thread: what others wrote into the page cache of a device counts once it is on the device. */
+export function fingerprintOf(io: NativeIo, handle: SourceHandle | TargetHandle): Fingerprint {
+  const { fd, size, kind } = handle;
+  if (kind === 'block') guard(handle.path, 'flush', () => io.fdatasync(fd));
+  const stats = fstatSync(fd, { bigint: true });
+  if (kind === 'file') {
+    // An inode number is used again; the time of birth is not.
+    const id = `file:${stats.dev}:${stats.ino}:${stats.birthtimeNs}`;
+    return {
+      id,
+      name: `file:${handle.path}`,
+      size,
+      generation: `${stats.mtimeNs}:${isTarget(handle) ? '' : stats.ctimeNs}`,
+    };
+  }
+  const device = deviceDirectory(Number(stats.rdev));
+  const name = stableName(device) ?? handle.path;
+  return { id: identityOf(device, name), name: `block:${name}`, size, generation: writesOf(device) };
+}
+
+/** chmod and the like move a file's time of change; on a target that is none of our business. */
+function isTarget(handle: SourceHandle | TargetHandle): boolean {
+  return 'directFd' in handle;
+}
+
+/** The name that the storage itself gives a device, the same on every node: device-mapper's UUID, a SCSI or NVMe WWID. */
+function stableName(device: string): string | null {
+  const uuid = readProperty(device, 'dm/uuid');
+  if (uuid) return `dm:${uuid}`;
+  const wwid = readProperty(device, 'device/wwid') ?? readProperty(device, 'wwid');
+  if (wwid) return `wwid:${wwid}`;
+  const partition = readProperty(device, 'partition');
+  const disk = readProperty(device, '../device/wwid') ?? readProperty(device, '../wwid');
+  return partition && disk ? `wwid:${disk}:part${partition}` : null;
+}
+
+/** A name such as /dev/loop3 means another device after a reboot, or after it was attached anew (diskseq). */
+function identityOf(device: string, name: string): string {
+  if (name.startsWith('/')) {
+    const sequence = readProperty(device, 'diskseq') ?? readProperty(device, '../diskseq') ?? '';
+    return `block:${name}:${bootId()}:${sequence}`;
+  }
+  return `block:${name}`;
+}
+
+/** Write and discard requests and sectors since the device came up, on this machine; null where nobody counts. */
+function writesOf(device: string): string | null {
+  const fields = readProperty(device, 'stat')?.split(/\s+/);
+  if (fields === undefined || fields.length < 7) return null;
+  return [bootId(), fields[4], fields[6], fields[11] ?? '', fields[13] ?? ''].join(':');
+}
+
+function bootId(): string {
+  return readProperty('/proc/sys/kernel/random', 'boot_id') ?? '';
+}
