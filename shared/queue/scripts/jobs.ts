@@ -92,12 +92,13 @@ if holder ~= id then redis.call('HSET', jobKey(id), 'checkpoint', '') end
 return { 'held', holder or '' }
 `;
 
-// Who makes progress is not what kills nodes. ARGV: 2 id, 3 attempt, 4 checkpoint → 1, or 0 as report
+// Who makes progress is not what kills nodes; who only says again where it begins may be.
+// ARGV: 2 id, 3 attempt, 4 checkpoint → 1, or 0 as report
 const checkpoint = `
 local id = ARGV[2]
-local job = redis.call('HMGET', jobKey(id), 'state', 'attempt')
+local job = redis.call('HMGET', jobKey(id), 'state', 'attempt', 'checkpoint')
 if job[1] ~= 'active' or job[2] ~= ARGV[3] then return 0 end
-redis.call('HSET', jobKey(id), 'checkpoint', ARGV[4], 'abandoned', 0)
+if job[3] ~= ARGV[4] then redis.call('HSET', jobKey(id), 'checkpoint', ARGV[4], 'abandoned', 0) end
 return 1
 `;
 
