@@ -12,9 +12,10 @@ import { type TempDir, tempDir } from '../../helpers/temp.js';
 import { FERRY, type Running, run, start, until } from '../cli/programs.js';
 
 const TOKEN = 'correct-horse';
+const SIZE = 24 * MiB;
 
 describe('metrics of processes that share a Redis', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let dir: TempDir;
   let redis: TestRedis;
   const programs: Running[] = [];
@@ -111,6 +112,44 @@ describe('metrics of processes that share a Redis', function () {
     const { code, stderr } = await run(FERRY, ['node'], env);
     expect(code).to.equal(2);
     expect(stderr).to.include('FERRY_METRICS_PORT').and.include('EADDRINUSE');
+  });
+
+  it('count a job that was taken over from a node that is gone, and what each node did of it', async () => {
+    const env = { FERRY_METRICS_PORT: '0', FERRY_LEASE_MS: '1000', FERRY_FLUSH_INTERVAL_MS: '100' };
+    const first = await startProgram('node', env);
+    const jobs = await JobStore.open({ redisUrl: redis.url, config: readConfig({}), log: createLog('silent') });
+    try {
+      await makeImage(dir.join('large'), SIZE, [{ start: 0, length: SIZE }]);
+      const request = JobRequest.parse({
+        kind: 'upload',
+        source: { type: 'file', path: dir.join('large') },
+        target: { type: 'file', path: dir.join('copy') },
+        options: { bandwidthBytesPerSecond: 8 * MiB, detectZeroes: false },
+      });
+      const { id } = await jobs.create(request);
+      await until('something is durable', async () => ((await jobs.get(id))?.progress?.durableBytes ?? 0) > 0);
+      const pool = 'default';
+      const before = await scrape(first.ready.metrics?.url as string);
+      await first.program.end('SIGKILL');
+      const second = await startProgram('node', { ...env, FERRY_NODE_NAME: 'node-2' });
+      await jobs.patch(id, { bandwidthBytesPerSecond: null });
+      await until('the job ends', async () => (await jobs.get(id))?.endedAt !== null, 40_000);
+      const job = await jobs.get(id);
+      expect(job).to.include({ state: 'completed', node: 'node-2' });
+      const after = await scrape(second.ready.metrics?.url as string);
+      expect(before.value('ferry_jobs_taken_over_total', { pool })).to.equal(0);
+      expect(after.value('ferry_jobs_taken_over_total', { pool })).to.equal(1);
+      expect(after.value('ferry_copied_bytes_total', { pool })).to.equal(job?.result?.copiedBytes);
+      const resumed = job?.result?.resumedBytes ?? 0;
+      expect(resumed, 'it went on').to.be.greaterThan(0);
+      expect(after.value('ferry_durable_bytes_total', { pool })).to.equal(SIZE - resumed);
+      const lines = second.program.stderr().trim().split('\n');
+      const takenOver = lines.map((line) => JSON.parse(line)).filter(({ msg }) => msg === 'taken over');
+      expect(takenOver).to.have.length(1);
+      expect(takenOver[0]).to.include({ job: id, from: 'node-1', node: 'node-2', attempt: 2 });
+    } finally {
+      await jobs.close();
+    }
   });
 
   it('say that Redis is away, quickly, and all the rest', async () => {
