@@ -313,8 +313,9 @@ export class JobStore implements NodeJobs {
     if (answer.length === 1) return Number(answer[0]);
     const [job, batch, state] = answer;
     if (state !== undefined) {
-      const why = state === 'failed' ? { error: NODE_LOST } : {};
-      this.#log.info({ job, ...(batch ? { batch } : {}), state, ...why }, state);
+      const ids = { job, ...(batch ? { batch } : {}) };
+      if (state === 'failed') this.#log.error({ ...ids, state, error: NODE_LOST }, state);
+      else this.#log.info({ ...ids, state }, state);
     }
     // It may have ended instead, and made room in its batch.
     this.#maintenance.now();
