@@ -1,4 +1,5 @@
 /** `--follow`: shows a job or a batch until it ends. Ctrl-C stops the watching, not the work. */
+import type { FerryError } from '../../shared/errors.js';
 import type { JobView } from '../../shared/schemas/job.js';
 import type { ApiClient } from './api-client.js';
 import type { Context, Screen } from './context.js';
@@ -35,13 +36,15 @@ export async function followAndReport<View extends Followed>(
     screen.note(`ferry: ${text}`);
   };
   const signal = nextSignal();
+  const enough = new AbortController();
   try {
-    const following = follow(subject.ask, {
-      changed: (view) => display.changed(view),
-      lost: (error) => note(`${error.message}; trying again`),
+    const watcher = {
+      changed: (view: View) => display.changed(view),
+      lost: (error: FerryError) => note(`${error.message}; trying again`),
       regained: () => note('the server is back'),
-      restMs: (view) => subject.restMs?.(view) ?? 0,
-    });
+      restMs: (view: View) => subject.restMs?.(view) ?? 0,
+    };
+    const following = follow(subject.ask, watcher, enough.signal);
     const outcome = await Promise.race([following, signal.received]);
     display.close();
     if (typeof outcome === 'string') {
@@ -54,6 +57,7 @@ export async function followAndReport<View extends Followed>(
     for (const line of subject.explainEnd(outcome)) screen.note(line);
     return exitCodeOfJob(outcome.state);
   } finally {
+    enough.abort();
     display.close();
     signal.forget();
   }

@@ -35,8 +35,9 @@ function vmStage(state: JobState, disks: readonly BatchDiskView[]): string {
   return running === undefined ? 'waiting' : jobStage({ ...running, requested: null });
 }
 
-function rateOf({ state, progress }: BatchDiskView): number {
-  return state === 'active' ? (progress?.bytesPerSecond ?? 0) : 0;
+/** While it is opened, a disk that was taken over still shows the progress of the attempt before. */
+function rateOf({ state, phase, progress }: BatchDiskView): number {
+  return state === 'active' && phase !== 'opening' ? (progress?.bytesPerSecond ?? 0) : 0;
 }
 
 /** Of all disks together. One that was not opened yet counts as an average one: its size is not known. */
