@@ -27,9 +27,12 @@ export class Checkpoints {
     this.copied = new Coverage(earlier?.copied);
   }
 
-  /** Records how things are now without a flush: only for what is durable already, such as nothing at all. */
-  async save(): Promise<void> {
-    await this.run.owner.save(this.#snapshot());
+  /**
+   * Records where the job begins, before it writes: nothing is durable but what an earlier checkpoint says.
+   * @throws FerryError QUEUE_UNAVAILABLE  it could not be recorded; nothing may be written then
+   */
+  async begin(): Promise<void> {
+    await this.run.owner.save(this.#snapshot(), true);
   }
 
   /**

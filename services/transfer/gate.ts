@@ -7,6 +7,11 @@ export class Gate {
     this.#free = places;
   }
 
+  /** Whoever comes now must wait. */
+  get full(): boolean {
+    return this.#free === 0;
+  }
+
   async pass<T>(work: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free -= 1;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));

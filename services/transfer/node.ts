@@ -3,7 +3,7 @@
  * Also answers dry runs. Closing it stops taking jobs, lets what runs stop at its next system call,
  * and puts those jobs back into the queue.
  */
-import { type Job, Worker } from 'bullmq';
+import { type Job, WaitingError, Worker } from 'bullmq';
 import type { Config } from '../../shared/config.js';
 import type { Log } from '../../shared/log.js';
 import { closeRedis, createRedis, QUEUE_PREFIX, queueName } from '../../shared/queue/connection.js';
@@ -58,7 +58,14 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
       earlier.stop('lost');
       await earlier.ended;
     }
+    // Fetched while the last place was taken by a job of another pool: another node may have one.
+    if (gate.full && queues.length > 1) {
+      rest();
+      await job.moveToWait(token);
+      throw new WaitingError();
+    }
     await gate.pass(async () => {
+      if (gate.full) rest();
       const attempt = new Attempt({ workers, jobs, config, log, bucket, mayWait: busy.mayWait }, job, token);
       running.set(id, attempt);
       if (closing) attempt.stop('shutdown');
@@ -68,6 +75,15 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
         if (running.get(id) === attempt) running.delete(id);
       }
     });
+    if (!closing && !gate.full) goOn();
+  };
+  // Each pool has a worker with as many places as the node: those of one must not take what the node has no place
+  // for, while another node may be idle.
+  const rest = () => {
+    if (queues.length > 1) for (const worker of queues) void worker.pause(true);
+  };
+  const goOn = () => {
+    for (const worker of queues) if (worker.isPaused()) void worker.resume();
   };
 
   const connection = createRedis(redisUrl, 'blocking', `node-${config.nodeName}`);
@@ -78,7 +94,7 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
       concurrency: config.concurrency,
       // BullMQ's lock says who runs a job next, our lease who may write: both end together.
       lockDuration: config.leaseMs,
-      stalledInterval: config.leaseMs / STALLED_CHECKS,
+      stalledInterval: Math.round(config.leaseMs / STALLED_CHECKS),
       maxStalledCount: STALLS_ALLOWED,
       removeOnComplete: { count: 0 },
       removeOnFail: { count: 0 },

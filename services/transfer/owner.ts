@@ -20,8 +20,12 @@ export interface Owner {
   hold(target: string): Promise<boolean>;
   /** Asks whether the job still is ours; called before each step. */
   confirm(): Promise<void>;
-  /** Records what a flush has confirmed. */
-  save(checkpoint: Checkpoint): Promise<void>;
+  /**
+   * Records what a flush has confirmed.
+   * @param must  true: an earlier checkpoint must not stay in its place
+   * @throws FerryError QUEUE_UNAVAILABLE  it must be recorded and cannot; otherwise the next one says it
+   */
+  save(checkpoint: Checkpoint, must?: boolean): Promise<void>;
 }
 
 /** For work that no queue knows of. */
@@ -42,7 +46,7 @@ export class LeaseOwner implements Owner {
   #lost = false;
 
   constructor(
-    private readonly record: Pick<JobRecord, 'id' | 'attempt'>,
+    private readonly record: Pick<JobRecord, 'id' | 'attempt' | 'request'>,
     private readonly jobs: NodeJobs,
     private readonly control: ControlBlock,
     private readonly leaseMs: number,
@@ -65,8 +69,10 @@ export class LeaseOwner implements Owner {
   }
 
   async hold(target: string): Promise<boolean> {
-    const { id, attempt } = this.record;
-    const hold = await this.jobs.hold(id, attempt, target);
+    const { id, attempt, request } = this.record;
+    // A path means one thing in a pool; the name that storage gives itself means one thing everywhere.
+    const key = target.includes(':/') ? `${request.pool}|${target}` : target;
+    const hold = await this.jobs.hold(id, attempt, key);
     if (hold.answer === 'lost') throw this.#lostError();
     if (hold.answer === 'busy') {
       throw new FerryError('TARGET_BUSY', `the target is being written by job ${hold.holder}, perhaps on another node`);
@@ -83,12 +89,12 @@ export class LeaseOwner implements Owner {
     await this.#confirming;
   }
 
-  async save(checkpoint: Checkpoint): Promise<void> {
+  async save(checkpoint: Checkpoint, must = false): Promise<void> {
     const { id, attempt } = this.record;
     try {
       if (await this.jobs.checkpoint(id, attempt, checkpoint)) return;
     } catch (err) {
-      if (!isAway(err)) throw err;
+      if (must || !isAway(err)) throw err;
       // The lease says how long the job may go on without Redis; the next checkpoint claims more.
       this.log.debug({ err }, 'a checkpoint could not be recorded');
       return;

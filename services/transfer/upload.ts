@@ -102,7 +102,7 @@ class Upload {
     };
     this.#count(plan, sum(zeroes) - sum(left.zeroes), sum(left.data));
     // From here on the next attempt knows what was proven of the target, also when it finds it half written.
-    await checkpoints.save();
+    await checkpoints.begin();
     await checkpoints.during(async () => {
       if (left.zeroes.length > 0) await this.#zero(left.zeroes, strategy !== 'zero-first', checkpoints);
       await this.#copy(

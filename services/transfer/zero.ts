@@ -38,7 +38,7 @@ export async function runZero(run: JobRun, request: ZeroRequest): Promise<JobRes
     progress.totals = { totalBytes: sum(ranges), dataBytes: 0, givenBytes: 0, zeroFirstBytes: 0, verify: false };
     if (earlier !== null) progress.resume(sum(ranges) - sum(left), 0);
     progress.enter('zeroing');
-    await checkpoints.save();
+    await checkpoints.begin();
     await checkpoints.during(() =>
       zeroRanges(run, { target, ranges: left, allocation, counts: true }, checkpoints.zeroed),
     );

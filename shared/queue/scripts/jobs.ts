@@ -74,7 +74,9 @@ announceProgress(id)
 return 1
 `;
 
-// ARGV: 2 id, 3 attempt, 4 key of the target → { 'held', job that wrote it last } | { 'busy', job } | { 'lost' }
+// Who finds that another job had the target since forgets what it knows of it, in the same step: the next attempt
+// could not tell any more. ARGV: 2 id, 3 attempt, 4 key of the target
+// → { 'held', job that wrote it last } | { 'busy', job } | { 'lost' }
 const hold = `
 local id, target = ARGV[2], ARGV[4]
 local job = redis.call('HMGET', jobKey(id), 'state', 'attempt')
@@ -86,6 +88,7 @@ if holder and holder ~= id then
 end
 redis.call('HSET', base .. 'targets', target, id)
 redis.call('HSET', jobKey(id), 'target', target)
+if holder ~= id then redis.call('HSET', jobKey(id), 'checkpoint', '') end
 return { 'held', holder or '' }
 `;
 
