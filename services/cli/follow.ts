@@ -24,6 +24,8 @@ export interface Watcher<View extends Followed> {
   /** The server does not answer; we try again. Called once an outage. */
   lost(error: FerryError): void;
   regained(): void;
+  /** Whether the server has answered before: one that does not then is waited for, else the first answer decides. */
+  readonly answered?: boolean;
   /** How long to leave the server alone after an answer. */
   restMs?(view: View): number;
 }
@@ -53,8 +55,7 @@ export async function follow<View extends Followed>(
       await sleep(watcher.restMs?.(news.view) ?? 0);
     } catch (thrown) {
       signal.throwIfAborted();
-      // The first answer decides whether there is a server at all; only a lost one is waited for.
-      if (etag === null || !isOutage(thrown)) throw thrown;
+      if ((etag === null && watcher.answered !== true) || !isOutage(thrown)) throw thrown;
       if (lostAt === null) {
         lostAt = Date.now();
         watcher.lost(thrown);

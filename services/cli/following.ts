@@ -17,6 +17,8 @@ type WatchedSignal = keyof typeof SIGNAL_CODES;
 export interface Subject<View extends Followed> {
   readonly ask: Ask<View>;
   readonly display: Display<View>;
+  /** Whether the server has answered before, as when it accepted what is followed. */
+  readonly answered: boolean;
   /** What to tell a person who stops watching. */
   readonly goesOn: string;
   /** For stderr, at its end: why it failed, and what to do. */
@@ -39,6 +41,7 @@ export async function followAndReport<View extends Followed>(
   const enough = new AbortController();
   try {
     const watcher = {
+      answered: subject.answered,
       changed: (view: View) => display.changed(view),
       lost: (error: FerryError) => note(`${error.message}; trying again`),
       regained: () => note('the server is back'),
@@ -63,8 +66,19 @@ export async function followAndReport<View extends Followed>(
   }
 }
 
-export async function followJob(context: Context, client: ApiClient, id: string, json: boolean): Promise<number> {
+export interface FollowOptions {
+  readonly json: boolean;
+  readonly answered: boolean;
+}
+
+export async function followJob(
+  context: Context,
+  client: ApiClient,
+  id: string,
+  { json, answered }: FollowOptions,
+): Promise<number> {
   return await followAndReport(context, {
+    answered,
     ask: (etag, waitSeconds) => client.jobAfter(id, etag, waitSeconds),
     display: jobDisplay(context.screen, json),
     goesOn: `the job goes on. Follow it with "ferry job ${id} --follow", stop it with "ferry cancel ${id}"`,
