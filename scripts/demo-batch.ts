@@ -72,7 +72,9 @@ async function demo(stage: Stage): Promise<void> {
 
   say('What was done by whom, and what did not have to be done again');
   const { jobs } = await client.list({ batch: id, limit: 1000 });
-  console.log(jobsTable(disks, await Promise.all(jobs.map((job) => client.job(job.id)))));
+  const done = await Promise.all(jobs.map((job) => client.job(job.id)));
+  console.log(jobsTable(disks, done));
+  if (done.every(({ result }) => result?.resumedBytes === 0)) throw new Error('nothing was resumed from a checkpoint');
 
   say('Comparing every disk with its image byte for byte, with cmp');
   await compareAll(disks, stage);
