@@ -1,9 +1,9 @@
 import { ControlBlock } from '../control.js';
-import { loadNative } from '../native/index.js';
 import { dataExtents } from '../storage/extents.js';
+import { threadIo } from '../timed-io.js';
 import type { TaskFunction } from './contracts.js';
 
 export const extents: TaskFunction<'extents'> = ({ handle, control }) => {
   const block = new ControlBlock(control);
-  return dataExtents(loadNative(), handle, handle.size, () => block.check());
+  return dataExtents(threadIo(), handle, handle.size, () => block.check());
 };
