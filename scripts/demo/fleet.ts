@@ -10,8 +10,8 @@ import { type ImageSize, makeImage, PARTITION_START } from './image.js';
 import type { Stage } from './stage.js';
 import { type DemoTarget, makeTarget } from './target.js';
 
-const SYSTEM: ImageSize = { size: 640 * MiB, contentBytes: 90 * MiB };
-const DATA: ImageSize = { size: 384 * MiB, contentBytes: 50 * MiB };
+const SYSTEM: ImageSize = { size: 512 * MiB, contentBytes: 80 * MiB };
+const DATA: ImageSize = { size: 256 * MiB, contentBytes: 40 * MiB };
 
 const NAMES = ['web-1', 'web-2', 'web-3', 'app-1', 'app-2', 'app-3', 'db-1', 'db-2', 'mail', 'files'];
 const WITH_DATA = new Set(['db-1', 'db-2', 'files']);
