@@ -7,8 +7,8 @@ import { Cluster } from '../helpers/cluster.js';
 import { hasCommand } from '../helpers/command.js';
 import { attachLoop, needsLoop } from '../helpers/loop.js';
 import { isRoot, needs } from '../helpers/needs.js';
-import { injectFaults } from '../helpers/service.js';
 import { type TempDir, tempDir } from '../helpers/temp.js';
+import { injectFaults } from '../helpers/tracer.js';
 
 const MiB = 1024 * 1024;
 const SIZE = 48 * MiB;
@@ -69,7 +69,9 @@ describe('a job that was interrupted, and what changed meanwhile', function () {
   function expectAnew(job: JobView, reason: RegExp): void {
     expect(job.state).to.equal('completed');
     expect(job.result?.resumedBytes).to.equal(0);
-    const said = cluster.nodeLog().find((line) => line.job === job.id && 'reason' in line);
+    const said = cluster
+      .nodeLog()
+      .find(({ job: id, msg }) => id === job.id && msg === 'starts again from the beginning');
     expect(said?.reason).to.match(reason);
   }
 

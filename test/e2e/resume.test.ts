@@ -5,11 +5,11 @@ import type { JobRequestInput } from '../../shared/schemas/job.js';
 import { assertSameBytes, assertZero, fill, makeImage } from '../helpers/bytes.js';
 import { Cluster } from '../helpers/cluster.js';
 import { hasCommand } from '../helpers/command.js';
-import { attachLoop, hasLoopDevices, needsLoop } from '../helpers/loop.js';
+import { attachLoop, hasLoopDevices } from '../helpers/loop.js';
+import { memoryDisk, needsMemoryDisk } from '../helpers/memory-disk.js';
 import { isRoot, needs } from '../helpers/needs.js';
 import { type TempDir, tempDir } from '../helpers/temp.js';
 import { type TracedCall, traceCalls } from '../helpers/traced-calls.js';
-import { attachWritingDevice } from '../helpers/writing-device.js';
 
 const MiB = 1024 * 1024;
 const SIZE = 96 * MiB;
@@ -92,8 +92,8 @@ describe('a job whose node is killed after a checkpoint', function () {
     await assertSameBytes(source, path);
   });
 
-  needsLoop('zeroes nothing again where zeroes have to be written', async () => {
-    await using device = await attachWritingDevice(SIZE);
+  needsMemoryDisk('zeroes nothing again where zeroes have to be written', async () => {
+    await using device = await memoryDisk(SIZE);
     await fill(device.path, { start: 0, length: SIZE, seed: 9 });
     await using cluster = await Cluster.start({ roots: [device.path] });
     const target = { type: 'block' as const, path: device.path };

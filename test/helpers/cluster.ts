@@ -1,6 +1,6 @@
 /**
- * A whole installation as processes of its own: a redis-server with its append-only file on, `ferry api` and any
- * number of `ferry node`. Each can be killed and started again over what it left; none survives its test.
+ * A fleet whose parts are killed and started again by their names, and a client that outlives them: it asks again
+ * while the API or its Redis is away.
  * `await using cluster = await Cluster.start({ roots: [dir.path], nodes: ['a', 'b'] });`
  */
 import { randomUUID } from 'node:crypto';
@@ -10,9 +10,8 @@ import { decodeRecord } from '../../shared/queue/record-codec.js';
 import type { JobRecord } from '../../shared/queue/records.js';
 import type { BatchRequestInput, BatchView } from '../../shared/schemas/batch.js';
 import { ENDED_STATES, type JobRequestInput, type JobState, type JobView } from '../../shared/schemas/job.js';
-import { FERRY, type Running, start } from '../integration/cli/programs.js';
-import { type Loan, lend } from './cleanup.js';
-import { TestRedis } from './redis.js';
+import { type ClusterNode, Fleet } from './fleet.js';
+import type { TestRedis } from './redis.js';
 
 export interface ClusterOptions {
   readonly roots: readonly string[];
@@ -23,21 +22,24 @@ export interface ClusterOptions {
 }
 
 /** Short times, so that what a dead node held is taken over soon and a checkpoint comes often. */
-const QUICK = { FERRY_LEASE_MS: '1500', FERRY_FLUSH_INTERVAL_MS: '200', FERRY_RETRY_DELAY_MS: '100' };
+const LEASE_MS = 1500;
+const QUICK = { FERRY_FLUSH_INTERVAL_MS: '200', FERRY_THREADS: '4' };
 /** How long a request is repeated while the API or its Redis is away. */
 const AWAY_MS = 30_000;
 /** Between two looks; an answer that waits may be lost with the API. */
 const LOOK_MS = 150;
 
 export class Cluster implements AsyncDisposable {
-  readonly #programs = new Map<string, { readonly running: Running; readonly loan: Loan }>();
-  readonly #ended: { readonly name: string; readonly running: Running }[] = [];
-  #url = '';
+  readonly #fleet: Fleet;
+  readonly #running = new Map<string, ClusterNode>();
+  readonly #ended: ClusterNode[] = [];
+  readonly nodes: readonly string[];
 
-  static async start(options: ClusterOptions): Promise<Cluster> {
-    const cluster = new Cluster(options, await TestRedis.start());
+  static async start({ roots, nodes = ['a'], env = {} }: ClusterOptions): Promise<Cluster> {
+    const fleet = await Fleet.start({ roots, leaseMs: LEASE_MS, env: { ...QUICK, ...env } });
+    const cluster = new Cluster(fleet, nodes);
     try {
-      await Promise.all(cluster.parts.map((part) => cluster.startProgram(part)));
+      await Promise.all(nodes.map((name) => cluster.startProgram(name)));
       return cluster;
     } catch (error) {
       await cluster.stop();
@@ -45,13 +47,13 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
-  private constructor(
-    private readonly options: ClusterOptions,
-    readonly redis: TestRedis,
-  ) {}
+  private constructor(fleet: Fleet, nodes: readonly string[]) {
+    this.#fleet = fleet;
+    this.nodes = nodes;
+  }
 
-  get nodes(): readonly string[] {
-    return this.options.nodes ?? ['a'];
+  get redis(): TestRedis {
+    return this.#fleet.redis;
   }
 
   /** `api` and the names of the nodes. */
@@ -59,25 +61,15 @@ export class Cluster implements AsyncDisposable {
     return ['api', ...this.nodes];
   }
 
-  pid(part: string): number {
-    return this.#need(part).running.pid;
+  /** Of a node. */
+  pid(name: string): number {
+    return this.#need(name).pid;
   }
 
   /** Resolves when the program says that it is ready. */
   async startProgram(part: string): Promise<void> {
-    const running = start(FERRY, [part === 'api' ? 'api' : 'node'], {
-      FERRY_REDIS_URL: this.redis.url,
-      FERRY_STORAGE_ROOTS: this.options.roots.join(':'),
-      FERRY_API_PORT: '0',
-      FERRY_NODE_NAME: part,
-      FERRY_THREADS: '4',
-      ...QUICK,
-      ...this.options.env,
-    });
-    const loan = lend(`ferry ${part}, process ${running.pid}`, () => running.child.kill('SIGKILL'));
-    this.#programs.set(part, { running, loan });
-    const ready = JSON.parse(await running.line()) as { api?: { url: string } };
-    if (ready.api !== undefined) this.#url = ready.api.url;
+    if (part === 'api') await this.#fleet.startApi();
+    else this.#running.set(part, await this.#fleet.startNode(part));
   }
 
   /** As a crash: SIGKILL. */
@@ -86,16 +78,15 @@ export class Cluster implements AsyncDisposable {
   }
 
   async end(part: string, signal: NodeJS.Signals): Promise<void> {
-    const { running, loan } = this.#need(part);
-    await running.end(signal);
-    this.#programs.delete(part);
-    this.#ended.push({ name: part, running });
-    await loan.release();
+    if (part === 'api') return await this.#fleet.endApi(signal);
+    const node = this.#need(part);
+    await node.end(signal);
+    this.#running.delete(part);
+    this.#ended.push(node);
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#programs.keys()].map((part) => this.kill(part)));
-    await this.redis.stop();
+    await this.#fleet[Symbol.asyncDispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -104,10 +95,8 @@ export class Cluster implements AsyncDisposable {
 
   /** What the nodes have logged, those that are gone too; a last line that was cut off by a kill is left out. */
   nodeLog(): Record<string, unknown>[] {
-    const alive = [...this.#programs].map(([name, { running }]) => ({ name, running }));
-    return [...this.#ended, ...alive]
-      .filter(({ name }) => name !== 'api')
-      .flatMap(({ running }) => running.stderr().split('\n'))
+    return [...this.#ended, ...this.#running.values()]
+      .flatMap((node) => node.stderr().split('\n'))
       .flatMap((line) => {
         try {
           return [JSON.parse(line) as Record<string, unknown>];
@@ -126,7 +115,7 @@ export class Cluster implements AsyncDisposable {
     };
     const deadline = Date.now() + AWAY_MS;
     for (;;) {
-      const answer = await fetch(`${this.#url}${path}`, init).catch(() => null);
+      const answer = await this.#fleet.api.fetch(path, init).catch(() => null);
       const json = await answer?.json().catch(() => null);
       if (answer?.ok && json !== null) return json as T;
       const away = answer === null || answer.ok || answer.status === 503;
@@ -207,10 +196,10 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
-  #need(part: string): { readonly running: Running; readonly loan: Loan } {
-    const program = this.#programs.get(part);
-    if (program === undefined) throw new Error(`${part} does not run`);
-    return program;
+  #need(name: string): ClusterNode {
+    const node = this.#running.get(name);
+    if (node === undefined) throw new Error(`node ${name} does not run`);
+    return node;
   }
 }
 

@@ -6,8 +6,8 @@ import { copyFile, open, rm } from 'node:fs/promises';
 import type { JobRequestInput } from '../../shared/schemas/job.js';
 import { assertSameBytes, assertZero, fill, makeImage, patternBytes, readRange } from './bytes.js';
 import { attachLoop, type LoopDevice } from './loop.js';
+import { memoryDisk } from './memory-disk.js';
 import type { TempDir } from './temp.js';
-import { attachWritingDevice } from './writing-device.js';
 
 const MiB = 1024 * 1024;
 const IMAGE = 32 * MiB;
@@ -85,14 +85,14 @@ export async function makeLanes(dir: TempDir, rate: number): Promise<Lanes> {
       allocation: 'sparse',
       zeroTail: false,
     }),
-    onDevice('a device where zeroes are written', await device(attachWritingDevice(size))),
+    onDevice('a device where zeroes are written', await device(memoryDisk(size))),
     // Reading back counts too, and is not resumed: quicker, or it would be interrupted for ever.
     ontoFile('a longer file, preallocated, verified', dir.join('old.img'), true, {
       verify: true,
       bandwidthBytesPerSecond: 4 * rate,
     }),
     zeroRanges('ranges of a file', dir.join('ranges.img'), rate),
-    zeroAll('all of a device where zeroes are written', await device(attachWritingDevice(size)), size, rate),
+    zeroAll('all of a device where zeroes are written', await device(memoryDisk(size)), size, rate),
   ];
   const disks = [
     ontoFile('disk 0: a new file, sparse', dir.join('disk-0.img'), false, { allocation: 'sparse' }),

@@ -40,7 +40,7 @@ export class CrashTally {
 
 /** A takeover is an attempt on another node than the one before. */
 function countAttempts(cluster: Cluster): { attempts: number; takeovers: number } {
-  const starts = cluster.nodeLog().filter(({ msg }) => msg === 'started');
+  const starts = cluster.nodeLog().filter(({ msg }) => msg === 'started' || msg === 'taken over');
   starts.sort((a, b) => Number(a.attempt) - Number(b.attempt));
   const lastNode = new Map<unknown, unknown>();
   let takeovers = 0;

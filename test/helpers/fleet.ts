@@ -64,6 +64,11 @@ export class Fleet implements AsyncDisposable {
     return { ...node, name };
   }
 
+  /** The API can be started again afterwards. */
+  async endApi(signal: NodeJS.Signals): Promise<void> {
+    await this.#api?.program.end(signal);
+  }
+
   /** Kills (or, with SIGTERM, ends) everything but Redis. Programs that are frozen are killed. */
   async endAll(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const programs = [...this.#programs];

@@ -1,12 +1,13 @@
 /**
- * What a running program writes, and when it flushes, as the kernel sees it: strace(1) on all of its threads.
+ * What a running program writes where, and when it flushes, as the kernel sees it: strace(1) on all of its threads.
+ * `write-trace.ts` says when instead of where.
  * `await using trace = await traceCalls(pid, target);` … `const calls = await trace.end();`
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import { tempDir } from './temp.js';
+import { attach } from './tracer.js';
+
+const CALLS = 'pwrite64,fallocate,fdatasync';
 
 export interface TracedCall {
   readonly name: 'pwrite64' | 'fallocate' | 'fdatasync';
@@ -30,26 +31,11 @@ export async function traceCalls(pid: number, path: string, inject: readonly str
   const directory = await tempDir();
   const output = directory.join('trace');
   const faults = inject.flatMap((text) => ['-e', `inject=${text}`]);
-  const args = ['-f', '-p', `${pid}`, '-s', '0', '-o', output, '-P', path];
-  const strace: ChildProcess = spawn('strace', [...args, '-e', 'trace=pwrite64,fallocate,fdatasync', ...faults], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  const lines = createInterface({ input: strace.stderr as NonNullable<typeof strace.stderr> });
-  await new Promise<void>((resolve, reject) => {
-    // It says how many threads it has seized when it has them all.
-    lines.on('line', (line) => {
-      if (/attached/.test(line)) resolve();
-    });
-    strace.once('exit', (code) => reject(new Error(`strace ended with ${code}`)));
-  });
+  const strace = await attach(pid, ['-s', '0', '-o', output, '-P', path, '-e', `trace=${CALLS}`, ...faults]);
   let calls: TracedCall[] | undefined;
   const end = async () => {
     if (calls !== undefined) return calls;
-    if (strace.exitCode === null && strace.signalCode === null) {
-      const exit = once(strace, 'exit');
-      strace.kill('SIGINT');
-      await exit;
-    }
+    await strace.detach();
     calls = parse(await readFile(output, 'utf8'));
     await directory.release();
     return calls;
