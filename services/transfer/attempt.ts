@@ -205,8 +205,9 @@ export class Attempt {
   }
 
   async #requeue(record: JobRecord, error: JobError | null, log: Log): Promise<void> {
-    await this.#record(log, () => this.context.jobs.requeue(record.id, record.attempt, error));
-    log.info({ state: 'queued' }, 'queued again');
+    const owned = await this.#record(log, () => this.context.jobs.requeue(record.id, record.attempt, error));
+    if (owned) log.info({ state: 'queued' }, 'queued again');
+    else log.warn('another attempt owns the job now');
   }
 
   /** To BullMQ: again in so many ms. */
