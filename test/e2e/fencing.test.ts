@@ -10,7 +10,7 @@ import { expect } from 'chai';
 import type { JobPhase, JobRequestInput } from '../../shared/schemas/job.js';
 import { assertSameBytes, assertZero, makeImage } from '../helpers/bytes.js';
 import { Cluster, type ClusterNode } from '../helpers/cluster.js';
-import { freeze, hasOpen, threadsIn, wake } from '../helpers/freeze.js';
+import { freeze, hasOpen, threadsIn, wake } from '../helpers/processes.js';
 import { needsSharedStorage, type SharedStorage, shareStorage } from '../helpers/shared-storage.js';
 import { type TempDir, tempDir } from '../helpers/temp.js';
 import { traceWrites, type WriteCall } from '../helpers/write-trace.js';

@@ -6,9 +6,9 @@ import { loadNative } from '../../workers/native/index.js';
 import { assertSameBytes, assertZero, makeImage } from '../helpers/bytes.js';
 import { Cluster, type ClusterNode } from '../helpers/cluster.js';
 import { writtenBytes } from '../helpers/device-writes.js';
-import { hasOpen } from '../helpers/freeze.js';
 import type { LoopDevice } from '../helpers/loop.js';
 import { memoryDisk, needsMemoryDisk } from '../helpers/memory-disk.js';
+import { hasOpen } from '../helpers/processes.js';
 import { type TempDir, tempDir } from '../helpers/temp.js';
 import { until } from '../integration/cli/programs.js';
 
