@@ -3,10 +3,11 @@ import { expect } from 'chai';
 import type { BatchView } from '../../shared/schemas/batch.js';
 import type { JobPhase, JobRequestInput, JobView } from '../../shared/schemas/job.js';
 import { loadNative } from '../../workers/native/index.js';
-import { assertSameBytes, assertZero, makeImage } from '../helpers/bytes.js';
+import { assertSameBytes, assertZero, fill, makeImage } from '../helpers/bytes.js';
+import { imageChecksum } from '../helpers/checksum.js';
 import { Cluster, type ClusterNode } from '../helpers/cluster.js';
 import { writtenBytes } from '../helpers/device-writes.js';
-import type { LoopDevice } from '../helpers/loop.js';
+import { attachLoop, type LoopDevice, needsLoop } from '../helpers/loop.js';
 import { memoryDisk, needsMemoryDisk } from '../helpers/memory-disk.js';
 import { hasOpen } from '../helpers/processes.js';
 import { type TempDir, tempDir } from '../helpers/temp.js';
@@ -41,18 +42,18 @@ describe('a job that is paused', function () {
     await dir?.release();
   });
 
-  const upload = (image: string, target: JobRequestInput['target']): JobRequestInput => ({
+  const upload = (image: string, target: JobRequestInput['target'], verify = false): JobRequestInput => ({
     kind: 'upload',
     source: { type: 'file', path: dir.join(image) },
     target,
-    options: { bandwidthBytesPerSecond: SLOW },
+    options: { bandwidthBytesPerSecond: SLOW, verify },
   });
   const onto = ({ path }: { path: string }) => ({ type: 'block' as const, path });
 
   /** Submits a job and pauses it in that phase, when it has done some of it. */
-  async function pauseIn(phase: JobPhase, request: JobRequestInput): Promise<JobView> {
+  async function pauseIn(phase: JobPhase, request: JobRequestInput, done = 6 * MiB): Promise<JobView> {
     const { id } = await cluster.api.submit(request);
-    await cluster.api.until(id, (job) => job.phase === phase && (job.progress?.doneBytes ?? 0) > 6 * MiB);
+    await cluster.api.until(id, (job) => job.phase === phase && (job.progress?.doneBytes ?? 0) > done);
     await cluster.api.ask(id, 'pause');
     return await cluster.api.paused(id);
   }
@@ -120,6 +121,33 @@ describe('a job that is paused', function () {
       else await assertZero(disk.path, 0, SIZE);
     });
   }
+
+  needsLoop('while it copies over what it zeroed first does not zero again', async () => {
+    // So many holes that one zero over all is quicker; zeroing again would take what was copied.
+    const [unit, hole] = [MiB, 128 * 1024];
+    const segments = Array.from({ length: 40 }, (_, n) => ({ start: n * unit, length: unit - hole, seed: n }));
+    await makeImage(dir.join('many.img'), SIZE, segments);
+    await using disk = await attachLoop({ size: SIZE });
+    await fill(disk.path, { start: 0, length: SIZE, seed: 3 });
+    const { id } = await pauseIn('copying', upload('many.img', onto(disk)), 20 * MiB);
+    const job = await finish(id);
+    expect(job.result?.plan.strategy).to.equal('zero-first');
+    expect(job.result?.zeroed).to.deep.equal([]);
+    expectResumed(job);
+    await assertSameBytes(dir.join('many.img'), disk.path);
+  });
+
+  it('while it verifies does not copy again', async () => {
+    const target = dir.join('verified.img');
+    const { id } = await cluster.api.submit(upload('data.img', { type: 'file', path: target }, true));
+    await cluster.api.until(id, (job) => job.phase === 'verifying');
+    await cluster.api.ask(id, 'pause');
+    await cluster.api.paused(id);
+    const job = await finish(id);
+    expect(job.result).to.include({ copiedBytes: 0, resumedBytes: SIZE });
+    expect(job.result?.checksum?.checksum).to.equal(await imageChecksum(dir.join('data.img')));
+    expect(job.progress?.percent).to.equal(100);
+  });
 
   it('stays paused when everything is started anew, and goes on from there', async () => {
     const target = dir.join('restarted.img');
