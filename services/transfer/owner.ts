@@ -54,6 +54,8 @@ export class LeaseOwner implements Owner {
     private readonly control: ControlBlock,
     private readonly leaseMs: number,
     private readonly log: Log,
+    /** Called when a checkpoint is recorded. */
+    private readonly onCheckpoint: () => void = () => {},
   ) {}
 
   /** Call with the moment before the request that was granted was sent. */
@@ -95,7 +97,11 @@ export class LeaseOwner implements Owner {
   async save(checkpoint: Checkpoint, must = false): Promise<void> {
     const { id, attempt } = this.record;
     try {
-      if (await this.#whileLeased(this.jobs.checkpoint(id, attempt, checkpoint))) return;
+      if (await this.#whileLeased(this.jobs.checkpoint(id, attempt, checkpoint))) {
+        this.log.debug('checkpoint');
+        this.onCheckpoint();
+        return;
+      }
     } catch (err) {
       if (must || !isAway(err)) throw err;
       // The lease says how long the job may go on without Redis; the next checkpoint claims more.

@@ -6,7 +6,7 @@
 import { createServer } from 'node:net';
 import { expect } from 'chai';
 import { assertSameBytes, makeImage } from '../helpers/bytes.js';
-import { Cluster, type ClusterNode } from '../helpers/cluster.js';
+import { Fleet, type FleetNode } from '../helpers/fleet.js';
 import { createNetwork, type Machine, type Network, needsNetwork } from '../helpers/network.js';
 import { hasOpen } from '../helpers/processes.js';
 import { TestRedis } from '../helpers/redis.js';
@@ -26,8 +26,8 @@ describe('a node that is cut off from the network', function () {
   let dir: TempDir;
   let network: Network;
   let redis: TestRedis;
-  let cluster: Cluster;
-  const nodes = new Map<string, { readonly node: ClusterNode; readonly machine: Machine }>();
+  let fleet: Fleet;
+  const nodes = new Map<string, { readonly node: FleetNode; readonly machine: Machine }>();
 
   beforeEach(async () => {
     dir = await tempDir();
@@ -38,34 +38,34 @@ describe('a node that is cut off from the network', function () {
     const common = { roots: [dir.path], leaseMs: LEASE_MS, redis, env: { FERRY_POOLS: 'default,a,b' } };
     const api = network.machine();
     const env = { FERRY_API_HOST: api.address, FERRY_API_TOKEN: TOKEN };
-    cluster = await Cluster.start(common, { via: api.via, env });
+    fleet = await Fleet.start(common, { via: api.via, env });
     for (const name of ['a', 'b']) {
       const machine = network.machine();
       const env = { FERRY_POOLS: `default,${name}` };
-      nodes.set(name, { machine, node: await cluster.startNode(name, { via: machine.via, env }) });
+      nodes.set(name, { machine, node: await fleet.startNode(name, { via: machine.via, env }) });
     }
   });
 
   afterEach(async () => {
-    await cluster?.[Symbol.asyncDispose]();
+    await fleet?.[Symbol.asyncDispose]();
     await redis?.stop();
     await network?.[Symbol.asyncDispose]();
     await dir?.release();
   });
 
-  const stateOf = async (name: string) => (await cluster.api.nodes()).find((node) => node.name === name)?.state;
+  const stateOf = async (name: string) => (await fleet.api.nodes()).find((node) => node.name === name)?.state;
 
   needsNetwork(
     'stops writing within its lease, loses its job to another node, and works again when it is back',
     async () => {
-      const { api } = cluster;
+      const { api } = fleet;
       const source = { type: 'file' as const, path: dir.join('source.img') };
       const target = { type: 'file' as const, path: dir.join('target.img') };
       const options = { bandwidthBytesPerSecond: 4 * MiB };
       const { id } = await api.submit({ kind: 'upload', source, target, options });
       const { node: name } = await api.until(id, (job) => (job.progress?.doneBytes ?? 0) > 0);
       const [cut, other] = name === 'a' ? (['a', 'b'] as const) : (['b', 'a'] as const);
-      const { node, machine } = nodes.get(cut) as { node: ClusterNode; machine: Machine };
+      const { node, machine } = nodes.get(cut) as { node: FleetNode; machine: Machine };
 
       await using trace = await traceWrites(node.pid);
       const cutMs = Date.now();

@@ -1,101 +1,213 @@
 /**
- * Many machines on one: `ferry api` and any number of `ferry node`, each a process of its own, over one redis-server.
- * `await using cluster = await Cluster.start({ roots: [dir.path], leaseMs: 1500 });`
- * Whatever a test leaves running or frozen is killed.
+ * A whole installation as processes of its own: a redis-server with its append-only file on, `ferry api` and any
+ * number of `ferry node`. Each can be killed and started again over what it left; none survives its test.
+ * `await using cluster = await Cluster.start({ roots: [dir.path], nodes: ['a', 'b'] });`
  */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { keys } from '../../shared/queue/keys.js';
+import { decodeRecord } from '../../shared/queue/record-codec.js';
+import type { JobRecord } from '../../shared/queue/records.js';
+import type { BatchRequestInput, BatchView } from '../../shared/schemas/batch.js';
+import { ENDED_STATES, type JobRequestInput, type JobState, type JobView } from '../../shared/schemas/job.js';
 import { FERRY, type Running, start } from '../integration/cli/programs.js';
-import { type Api, connectApi } from './api-client.js';
 import { type Loan, lend } from './cleanup.js';
 import { TestRedis } from './redis.js';
 
 export interface ClusterOptions {
-  /** Of the nodes: the API is on a machine that does not see the storage. */
   readonly roots: readonly string[];
-  /** How soon nodes take over from each other. */
-  readonly leaseMs: number;
-  /** Default: one of its own, stopped at the end. */
-  readonly redis?: TestRedis;
-  /** For API and nodes alike. */
+  /** Names of the nodes; default: one. */
+  readonly nodes?: readonly string[];
+  /** For all programs, over what is set below. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
-export interface Place {
-  readonly env?: Readonly<Record<string, string>>;
-  /** A program that runs the node by replacing itself, such as `ip netns exec <name>`. */
-  readonly via?: readonly string[];
-}
-
-export interface ClusterNode extends Running {
-  readonly name: string;
-}
+/** Short times, so that what a dead node held is taken over soon and a checkpoint comes often. */
+const QUICK = { FERRY_LEASE_MS: '1500', FERRY_FLUSH_INTERVAL_MS: '200', FERRY_RETRY_DELAY_MS: '100' };
+/** How long a request is repeated while the API or its Redis is away. */
+const AWAY_MS = 30_000;
+/** Between two looks; an answer that waits may be lost with the API. */
+const LOOK_MS = 50;
 
 export class Cluster implements AsyncDisposable {
-  readonly redis: TestRedis;
-  readonly #options: ClusterOptions;
-  readonly #programs = new Map<Running, Loan>();
-  #api: { readonly program: Running; readonly client: Api } | undefined;
+  readonly #programs = new Map<string, { readonly running: Running; readonly loan: Loan }>();
+  readonly #ended: { readonly name: string; readonly running: Running }[] = [];
+  #url = '';
 
-  /** Starts the API; nodes are started one by one. */
-  static async start(options: ClusterOptions, place: Place = {}): Promise<Cluster> {
-    const cluster = new Cluster(options, options.redis ?? (await TestRedis.start()));
-    await cluster.startApi(place);
-    return cluster;
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    const cluster = new Cluster(options, await TestRedis.start());
+    try {
+      await Promise.all(cluster.parts.map((part) => cluster.startProgram(part)));
+      return cluster;
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
   }
 
-  private constructor(options: ClusterOptions, redis: TestRedis) {
-    this.#options = options;
-    this.redis = redis;
+  private constructor(
+    private readonly options: ClusterOptions,
+    readonly redis: TestRedis,
+  ) {}
+
+  get nodes(): readonly string[] {
+    return this.options.nodes ?? ['a'];
   }
 
-  get api(): Api {
-    if (this.#api === undefined) throw new Error('the API was not started');
-    return this.#api.client;
+  /** `api` and the names of the nodes. */
+  get parts(): readonly string[] {
+    return ['api', ...this.nodes];
   }
 
-  async startApi(place: Place = {}): Promise<void> {
-    const program = this.#start('api', { ...place, env: { FERRY_API_PORT: '0', ...place.env } });
-    const { api } = JSON.parse(await program.line()) as { api: { url: string } };
-    this.#api = { program, client: connectApi(api.url, place.env?.FERRY_API_TOKEN) };
+  pid(part: string): number {
+    return this.#need(part).running.pid;
   }
 
-  async startNode(name: string, place: Place = {}): Promise<ClusterNode> {
-    const node = this.#start('node', { ...place, env: { FERRY_NODE_NAME: name, ...place.env } });
-    await node.line();
-    return { ...node, name };
+  /** Resolves when the program says that it is ready. */
+  async startProgram(part: string): Promise<void> {
+    const running = start(FERRY, [part === 'api' ? 'api' : 'node'], {
+      FERRY_REDIS_URL: this.redis.url,
+      FERRY_STORAGE_ROOTS: this.options.roots.join(':'),
+      FERRY_API_PORT: '0',
+      FERRY_NODE_NAME: part,
+      FERRY_THREADS: '4',
+      ...QUICK,
+      ...this.options.env,
+    });
+    const loan = lend(`ferry ${part}, process ${running.pid}`, () => running.child.kill('SIGKILL'));
+    this.#programs.set(part, { running, loan });
+    const ready = JSON.parse(await running.line()) as { api?: { url: string } };
+    if (ready.api !== undefined) this.#url = ready.api.url;
   }
 
-  /** Kills (or, with SIGTERM, ends) everything but Redis. Programs that are frozen are killed. */
-  async endAll(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
-    const programs = [...this.#programs];
-    this.#programs.clear();
-    await Promise.all(
-      programs.map(async ([program, loan]) => {
-        await program.end(signal);
-        await loan.release();
-      }),
-    );
+  /** As a crash: SIGKILL. */
+  async kill(part: string): Promise<void> {
+    await this.end(part, 'SIGKILL');
+  }
+
+  async end(part: string, signal: NodeJS.Signals): Promise<void> {
+    const { running, loan } = this.#need(part);
+    await running.end(signal);
+    this.#programs.delete(part);
+    this.#ended.push({ name: part, running });
+    await loan.release();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#programs.keys()].map((part) => this.kill(part)));
+    await this.redis.stop();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.endAll();
-    if (this.#options.redis === undefined) await this.redis.stop();
+    await this.stop();
   }
 
-  #start(command: 'api' | 'node', { env, via }: Place): Running {
-    const { roots, leaseMs } = this.#options;
-    const all = {
-      FERRY_REDIS_URL: this.redis.url,
-      FERRY_STORAGE_ROOTS: command === 'node' ? roots.join(':') : '',
-      FERRY_LEASE_MS: String(leaseMs),
-      FERRY_RETRY_DELAY_MS: '100',
-      ...this.#options.env,
-      ...env,
+  /** What the nodes have logged, those that are gone too; a last line that was cut off by a kill is left out. */
+  nodeLog(): Record<string, unknown>[] {
+    const alive = [...this.#programs].map(([name, { running }]) => ({ name, running }));
+    return [...this.#ended, ...alive]
+      .filter(({ name }) => name !== 'api')
+      .flatMap(({ running }) => running.stderr().split('\n'))
+      .flatMap((line) => {
+        try {
+          return [JSON.parse(line) as Record<string, unknown>];
+        } catch {
+          return [];
+        }
+      });
+  }
+
+  /** Repeats the request while the API or its Redis is away; that is safe, since what creates has a key. */
+  async request<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const init = {
+      method,
+      headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID() },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     };
-    const program = start(FERRY, [command], all, via);
-    this.#programs.set(
-      program,
-      lend(`ferry ${command} (${program.pid})`, () => void program.child.kill('SIGKILL')),
-    );
+    const deadline = Date.now() + AWAY_MS;
+    for (;;) {
+      const answer = await fetch(`${this.#url}${path}`, init).catch(() => null);
+      const json = await answer?.json().catch(() => null);
+      if (answer?.ok && json !== null) return json as T;
+      const away = answer === null || answer.ok || answer.status === 503;
+      if (!away || Date.now() > deadline) {
+        throw new Error(`${method} ${path}: ${answer?.status ?? 'no answer'} ${JSON.stringify(json)}`);
+      }
+      await delay(LOOK_MS);
+    }
+  }
+
+  /** @returns the id */
+  async submit(request: JobRequestInput): Promise<string> {
+    return (await this.request<JobView>('POST', '/v1/jobs', request)).id;
+  }
+
+  async submitBatch(request: BatchRequestInput): Promise<string> {
+    return (await this.request<BatchView>('POST', '/v1/batches', request)).id;
+  }
+
+  async job(id: string): Promise<JobView> {
+    return await this.request<JobView>('GET', `/v1/jobs/${id}`);
+  }
+
+  async batch(id: string): Promise<BatchView> {
+    return await this.request<BatchView>('GET', `/v1/batches/${id}`);
+  }
+
+  /** The record behind the API, which knows the checkpoint too. */
+  async record(id: string): Promise<JobRecord> {
+    const redis = this.redis.client();
+    try {
+      const record = decodeRecord(await redis.hgetall(keys.job(id)));
+      if (record === null) throw new Error(`there is no record of job ${id}`);
+      return record;
+    } finally {
+      redis.disconnect();
+    }
+  }
+
+  /** Waits for a record for which `check` holds. @throws Error when the job ends without one, or it takes too long */
+  async until(id: string, what: string, check: (record: JobRecord) => boolean, timeoutMs = 30_000): Promise<JobRecord> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      const record = await this.record(id);
+      if (check(record)) return record;
+      if (isOver(record)) throw new Error(`the job ended before ${what}: ${JSON.stringify(record)}`);
+      if (Date.now() > deadline) throw new Error(`waited in vain until ${what}: ${JSON.stringify(record)}`);
+      await delay(LOOK_MS / 2);
+    }
+  }
+
+  /** Waits until the job has ended, however that came. */
+  async ended(id: string, timeoutMs = 60_000): Promise<JobView> {
+    return await over(`job ${id}`, () => this.job(id), timeoutMs);
+  }
+
+  async batchEnded(id: string, timeoutMs = 60_000): Promise<BatchView> {
+    return await over(`batch ${id}`, () => this.batch(id), timeoutMs);
+  }
+
+  #need(part: string): { readonly running: Running; readonly loan: Loan } {
+    const program = this.#programs.get(part);
+    if (program === undefined) throw new Error(`${part} does not run`);
     return program;
+  }
+}
+
+export function isOver({ state }: { readonly state: JobState }): boolean {
+  return ENDED_STATES.includes(state);
+}
+
+async function over<T extends { readonly state: JobState }>(
+  what: string,
+  read: () => Promise<T>,
+  timeoutMs: number,
+): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const view = await read();
+    if (isOver(view)) return view;
+    if (Date.now() > deadline) throw new Error(`${what} has not ended after ${timeoutMs} ms: ${JSON.stringify(view)}`);
+    await delay(LOOK_MS);
   }
 }

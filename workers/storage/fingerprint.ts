@@ -57,8 +57,8 @@ function identityOf(device: string, name: string): string {
 }
 
 /**
- * Sectors written (zeroed ones are among them) and discarded since the device came up, on this machine; null where
- * nobody counts. Not the number of requests: kernels count a flush as a write (seen on 6.18), and to ask is to flush.
+ * Sectors written (also by zeroing) and discarded since the device came up, on this machine; null where nobody counts.
+ * Not the number of requests: a flush counts as a write of no sectors, and everybody who looks flushes.
  */
 function writesOf(device: string): string | null {
   const fields = readProperty(device, 'stat')?.split(/\s+/);

@@ -169,6 +169,25 @@ describe('job store: the states of a job', () => {
     });
   });
 
+  it('ends it also when each attempt says where it begins, but not while each makes something durable', async () => {
+    // Symptom: a job that killed its node at the same byte each time was run for ever.
+    const print = { id: 'file:1:2:3', name: 'file:/x', size: 100, generation: null };
+    const plan = { strategy: 'no-zero', proof: 'created', reason: '' } as const;
+    const from = { version: 1, source: print, target: print, layout: 'x', plan, zeroed: [] } as const;
+    const { id } = await store.create(uploadRequest());
+    for (let attempt = 1; attempt <= 20; attempt++) {
+      await mustStart(store, id);
+      await store.checkpoint(id, attempt, { ...from, copied: [0, attempt] });
+    }
+    let stuck = 0;
+    while ((await store.start(id, 'node')) !== null && stuck < 100) {
+      stuck++;
+      await store.checkpoint(id, 20 + stuck, { ...from, copied: [0, 20] });
+    }
+    expect(stuck).to.equal(10);
+    expect((await store.get(id))?.error?.code).to.equal('INTERRUPTED');
+  });
+
   it('counts by pool and state', async () => {
     await redis.flush();
     const { id } = await store.create(uploadRequest('c', { pool: 'fast' }));
