@@ -27,7 +27,7 @@ const QUICK = { FERRY_LEASE_MS: '1500', FERRY_FLUSH_INTERVAL_MS: '200', FERRY_RE
 /** How long a request is repeated while the API or its Redis is away. */
 const AWAY_MS = 30_000;
 /** Between two looks; an answer that waits may be lost with the API. */
-const LOOK_MS = 50;
+const LOOK_MS = 150;
 
 export class Cluster implements AsyncDisposable {
   readonly #programs = new Map<string, { readonly running: Running; readonly loan: Loan }>();
@@ -166,6 +166,16 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
+  /** Records of all jobs that run. */
+  async active(): Promise<JobRecord[]> {
+    return await this.#inState('active');
+  }
+
+  /** Records of all jobs that wait. */
+  async queued(): Promise<JobRecord[]> {
+    return await this.#inState('queued');
+  }
+
   /** Waits for a record for which `check` holds. @throws Error when the job ends without one, or it takes too long */
   async until(id: string, what: string, check: (record: JobRecord) => boolean, timeoutMs = 30_000): Promise<JobRecord> {
     const deadline = Date.now() + timeoutMs;
@@ -174,7 +184,7 @@ export class Cluster implements AsyncDisposable {
       if (check(record)) return record;
       if (isOver(record)) throw new Error(`the job ended before ${what}: ${JSON.stringify(record)}`);
       if (Date.now() > deadline) throw new Error(`waited in vain until ${what}: ${JSON.stringify(record)}`);
-      await delay(LOOK_MS / 2);
+      await delay(LOOK_MS / 10);
     }
   }
 
@@ -185,6 +195,16 @@ export class Cluster implements AsyncDisposable {
 
   async batchEnded(id: string, timeoutMs = 60_000): Promise<BatchView> {
     return await over(`batch ${id}`, () => this.batch(id), timeoutMs);
+  }
+
+  async #inState(state: JobState): Promise<JobRecord[]> {
+    const redis = this.redis.client();
+    try {
+      const ids = await redis.zrange(keys.index('state', state), '0', '-1');
+      return await Promise.all(ids.map((id) => this.record(id)));
+    } finally {
+      redis.disconnect();
+    }
   }
 
   #need(part: string): { readonly running: Running; readonly loan: Loan } {

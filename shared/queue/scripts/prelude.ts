@@ -64,6 +64,14 @@ local function admit(batch)
   countWaiting(batch, -#ids)
 end
 
+-- What an attempt says of its speed ends with it. Not decoded: Lua would round large numbers.
+local function stopClock(id)
+  local progress = redis.call('HGET', jobKey(id), 'progress')
+  if progress == '' then return end
+  progress = string.gsub(progress, '"bytesPerSecond":[%d%.]+', '"bytesPerSecond":0')
+  redis.call('HSET', jobKey(id), 'progress', (string.gsub(progress, '"etaSeconds":[%d%.]+', '"etaSeconds":null')))
+end
+
 -- Puts a job into another state: record, indices, counters. Call announce after it.
 local function move(id, to)
   local job = redis.call('HMGET', jobKey(id), 'state', 'pool', 'batch')
@@ -73,6 +81,7 @@ local function move(id, to)
     release(id, batch)
     redis.call('HSET', jobKey(id), 'pauseRequested', '0', 'lease', '0', 'phase', '')
   end
+  if from == 'active' or to == 'active' then stopClock(id) end
   if from == to then return end
   redis.call('ZREM', base .. 'jobs:state:' .. from, id)
   redis.call('ZADD', base .. 'jobs:state:' .. to, 0, id)

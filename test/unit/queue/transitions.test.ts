@@ -67,6 +67,19 @@ describe('job store: the states of a job', () => {
     }
   });
 
+  it('keeps how far a job came when its attempt ends, but not how fast it was', async () => {
+    const { id } = await store.create(uploadRequest());
+    await mustStart(store, id);
+    const large = 2 ** 53 - 1;
+    const moving = { ...progress(40), totalBytes: large, bytesPerSecond: 12.5, etaSeconds: 7 };
+    await store.report(id, 1, 'copying', moving);
+    await store.requeue(id, 1, null);
+    const rested = { ...moving, bytesPerSecond: 0, etaSeconds: null };
+    expect((await store.get(id))?.progress).to.deep.equal(rested);
+    await store.report(id, 1, 'copying', moving);
+    expect((await mustStart(store, id)).progress).to.deep.equal(rested);
+  });
+
   it('keeps the progress when a report brings none', async () => {
     const { id } = await store.create(uploadRequest());
     await mustStart(store, id);
