@@ -249,8 +249,8 @@ export class Attempt {
 
   async #requeue(record: JobRecord, error: JobError | null, log: Log): Promise<void> {
     const owned = await this.#record(log, () => this.context.jobs.requeue(record.id, record.attempt, error));
-    if (!owned) return;
-    if (error === null) log.info({ state: 'queued' }, 'queued again');
+    if (!owned) log.warn('another attempt owns the job now');
+    else if (error === null) log.info({ state: 'queued' }, 'queued again');
     else log.warn({ state: 'queued', error }, 'queued again');
   }
 

@@ -9,8 +9,8 @@
 import { expect } from 'chai';
 import type { JobPhase, JobRequestInput } from '../../shared/schemas/job.js';
 import { assertSameBytes, assertZero, makeImage } from '../helpers/bytes.js';
-import { type ClusterNode, Fleet } from '../helpers/fleet.js';
-import { freeze, hasOpen, threadsIn, wake } from '../helpers/freeze.js';
+import { Fleet, type FleetNode } from '../helpers/fleet.js';
+import { freeze, hasOpen, threadsIn, wake } from '../helpers/processes.js';
 import { needsSharedStorage, type SharedStorage, shareStorage } from '../helpers/shared-storage.js';
 import { type TempDir, tempDir } from '../helpers/temp.js';
 import { traceWrites, type WriteCall } from '../helpers/write-trace.js';
@@ -27,8 +27,8 @@ describe('a node that is frozen past its lease', function () {
   this.timeout(90_000);
   let dir: TempDir;
   let storage: SharedStorage;
-  let cluster: Fleet;
-  let nodes: readonly [ClusterNode, ClusterNode];
+  let fleet: Fleet;
+  let nodes: readonly [FleetNode, FleetNode];
 
   before(async () => {
     dir = await tempDir();
@@ -37,9 +37,9 @@ describe('a node that is frozen past its lease', function () {
     await makeImage(dir.join('holes.img'), SIZE, [{ start: SIZE - 64 * MiB, length: 32 * MiB, seed: 2 }]);
     storage = await shareStorage(SIZE);
     const env = { FERRY_POOLS: 'default,a,b', FERRY_THREADS: `${THREADS}` };
-    cluster = await Fleet.start({ roots: [dir.path, storage.path], leaseMs: LEASE_MS, env });
+    fleet = await Fleet.start({ roots: [dir.path, storage.path], leaseMs: LEASE_MS, env });
     const start = (name: string, via: readonly string[]) =>
-      cluster.startNode(name, { via, env: { FERRY_POOLS: `default,${name}` } });
+      fleet.startNode(name, { via, env: { FERRY_POOLS: `default,${name}` } });
     nodes = await Promise.all([start('a', storage.views[0]), start('b', storage.views[1])]);
   });
 
@@ -49,7 +49,7 @@ describe('a node that is frozen past its lease', function () {
   });
 
   after(async () => {
-    await cluster?.[Symbol.asyncDispose]();
+    await fleet?.[Symbol.asyncDispose]();
     await storage?.[Symbol.asyncDispose]();
     await dir?.release();
   });
@@ -62,23 +62,23 @@ describe('a node that is frozen past its lease', function () {
   });
 
   /** Waits until the job is in that phase. @returns the node that runs it, and the other one */
-  async function runningIn(phase: JobPhase, id: string): Promise<readonly [ClusterNode, ClusterNode]> {
-    const job = await cluster.api.until(id, (job) => job.phase === phase && (job.progress?.doneBytes ?? 0) > 0);
+  async function runningIn(phase: JobPhase, id: string): Promise<readonly [FleetNode, FleetNode]> {
+    const job = await fleet.api.until(id, (job) => job.phase === phase && (job.progress?.doneBytes ?? 0) > 0);
     return job.node === 'a' ? nodes : [nodes[1], nodes[0]];
   }
 
   /** Lets the job run at full speed, and freezes its node somewhere in that phase. */
-  async function freezeIn(phase: JobPhase, id: string, node: ClusterNode): Promise<void> {
-    await cluster.api.change(id, { bandwidthBytesPerSecond: null });
+  async function freezeIn(phase: JobPhase, id: string, node: FleetNode): Promise<void> {
+    await fleet.api.change(id, { bandwidthBytesPerSecond: null });
     // Not an event that is waited for, but a while in which all threads work.
     await new Promise((resolve) => setTimeout(resolve, 20 + Math.random() * 40));
     await freeze(node.pid);
-    expect((await cluster.api.job(id)).phase, 'frozen in time').to.equal(phase);
+    expect((await fleet.api.job(id)).phase, 'frozen in time').to.equal(phase);
   }
 
   /** Everything that Redis knows of a job. */
   async function record(id: string): Promise<Record<string, string>> {
-    const redis = cluster.redis.client();
+    const redis = fleet.redis.client();
     const hash = await redis.hgetall(`ferry:job:${id}`);
     redis.disconnect();
     return hash;
@@ -92,29 +92,29 @@ describe('a node that is frozen past its lease', function () {
     return late;
   }
 
-  async function expectUsable(node: ClusterNode): Promise<void> {
+  async function expectUsable(node: FleetNode): Promise<void> {
     const target = dir.join(`next-${node.name}.img`);
     const source = { type: 'file' as const, path: dir.join('small.img') };
     const next = { kind: 'upload' as const, source, target: { type: 'file' as const, path: target }, pool: node.name };
-    const { id } = await cluster.api.submit(next);
-    expect((await cluster.api.ended(id)).state).to.equal('completed');
+    const { id } = await fleet.api.submit(next);
+    expect((await fleet.api.ended(id)).state).to.equal('completed');
     await assertSameBytes(source.path, target);
   }
 
   /** The other node completes the job; then `wakeUp` wakes the frozen one, which is to find that it lost. */
-  async function expectFenced(id: string, frozen: ClusterNode, other: ClusterNode, wakeUp: () => void): Promise<void> {
-    const job = await cluster.api.ended(id);
+  async function expectFenced(id: string, frozen: FleetNode, other: FleetNode, wakeUp: () => void): Promise<void> {
+    const job = await fleet.api.ended(id);
     expect(job).to.deep.include({ state: 'completed', node: other.name });
     const before = await record(id);
     const said = frozen.stderr().length;
     wakeUp();
     await until('the woken node lets go of the target', () => !hasOpen(frozen.pid, storage.path));
-    await until('its log tells', () => /nothing more is written|stopped writing/.test(frozen.stderr().slice(said)));
+    await until('its log tells', () => /another attempt owns/.test(frozen.stderr().slice(said)));
     expect(await record(id), 'the woken node reported nothing').to.deep.equal(before);
   }
 
   async function frozenAtFullSpeed(image: string, phase: JobPhase): Promise<void> {
-    const { id } = await cluster.api.submit(upload(image));
+    const { id } = await fleet.api.submit(upload(image));
     const [frozen, other] = await runningIn(phase, id);
     await freezeIn(phase, id, frozen);
     await using trace = await traceWrites(frozen.pid);
@@ -129,20 +129,20 @@ describe('a node that is frozen past its lease', function () {
   }
 
   async function frozenInsideCall(call: 'pwrite64' | 'fallocate', request: JobRequestInput): Promise<void> {
-    const { id } = await cluster.api.submit(request);
+    const { id } = await fleet.api.submit(request);
     const [frozen, other] = await runningIn(call === 'pwrite64' ? 'copying' : 'zeroing', id);
     await using trace = await traceWrites(frozen.pid, `${call}:delay_enter=2000000`);
-    await cluster.api.change(id, { bandwidthBytesPerSecond: null });
-    // What is left of the zeroing is one step; of the copy as many are in flight as there are threads.
-    const held = call === 'pwrite64' ? THREADS : 1;
-    await until('threads are held in their calls', () => threadsIn(frozen.pid, call) === held);
+    await fleet.api.change(id, { bandwidthBytesPerSecond: null });
+    // Each thread goes on with what is copied; what is left of the zeroing is one step.
+    const least = call === 'pwrite64' ? THREADS : 1;
+    await until('threads are held in their calls', () => threadsIn(frozen.pid, call) >= least);
     await freeze(trace.pid);
     let wokeMs = 0;
     await expectFenced(id, frozen, other, () => {
       wokeMs = wake(trace.pid);
     });
     await trace.detach();
-    expect(lateCalls(await trace.calls(), wokeMs), 'the calls that were held').to.have.length(held);
+    expect(lateCalls(await trace.calls(), wokeMs), 'the calls that were held').to.have.length.within(least, THREADS);
     await expectUsable(frozen);
   }
 
@@ -165,7 +165,7 @@ describe('a node that is frozen past its lease', function () {
   }
 
   needsSharedStorage('keeps its target against another job on another node', async () => {
-    const { api } = cluster;
+    const { api } = fleet;
     const first = await api.submit({ ...upload('data.img'), pool: 'a' });
     await api.until(first.id, (job) => job.phase === 'copying');
     await using trace = await traceWrites(nodes[1].pid);

@@ -1,6 +1,6 @@
 /**
  * Many machines on one: `ferry api` and any number of `ferry node`, each a process of its own, over one redis-server.
- * `await using cluster = await Fleet.start({ roots: [dir.path], leaseMs: 1500 });`
+ * `await using fleet = await Fleet.start({ roots: [dir.path], leaseMs: 1500 });`
  * Whatever a test leaves running or frozen is killed.
  */
 import { FERRY, type Running, start } from '../integration/cli/programs.js';
@@ -25,7 +25,7 @@ export interface Place {
   readonly via?: readonly string[];
 }
 
-export interface ClusterNode extends Running {
+export interface FleetNode extends Running {
   readonly name: string;
 }
 
@@ -37,9 +37,9 @@ export class Fleet implements AsyncDisposable {
 
   /** Starts the API; nodes are started one by one. */
   static async start(options: FleetOptions, place: Place = {}): Promise<Fleet> {
-    const cluster = new Fleet(options, options.redis ?? (await TestRedis.start()));
-    await cluster.startApi(place);
-    return cluster;
+    const fleet = new Fleet(options, options.redis ?? (await TestRedis.start()));
+    await fleet.startApi(place);
+    return fleet;
   }
 
   private constructor(options: FleetOptions, redis: TestRedis) {
@@ -58,7 +58,7 @@ export class Fleet implements AsyncDisposable {
     this.#api = { program, client: connectApi(api.url, place.env?.FERRY_API_TOKEN) };
   }
 
-  async startNode(name: string, place: Place = {}): Promise<ClusterNode> {
+  async startNode(name: string, place: Place = {}): Promise<FleetNode> {
     const node = this.#start('node', { ...place, env: { FERRY_NODE_NAME: name, ...place.env } });
     await node.line();
     return { ...node, name };

@@ -1,4 +1,4 @@
-/** A process that gets no time for a while, as in a virtual machine that is suspended or moved. */
+/** What tests do to running processes, and see of them: freezing is what happens to a machine that is suspended. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { until } from '../integration/cli/programs.js';
 
