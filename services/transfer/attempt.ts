@@ -32,6 +32,8 @@ const RENEWALS = 5;
 const RECORD_RETRY_MS = 500;
 /** Between tries at a target that the job's own earlier attempt may still hold. */
 const BUSY_RETRY_MS = 2000;
+/** Before a job is tried again that needed Redis while it was away. */
+const QUEUE_RETRY_MS = 1000;
 /** What a node that must go gives Redis. */
 const CLOSING_PATIENCE_MS = 3000;
 
@@ -95,7 +97,10 @@ export class Attempt {
       // Taken off the queue while the node was already closing: give it back unclaimed.
       if (this.#closing) return await this.#giveBack();
       const asked = process.hrtime.bigint();
-      const record = await jobs.start(this.job.id as string, config.nodeName);
+      const record = await jobs.start(this.job.id as string, config.nodeName).catch((thrown: unknown) => {
+        if (asFerryError(thrown).code === 'QUEUE_UNAVAILABLE') return QUEUE_RETRY_MS;
+        throw thrown;
+      });
       if (record === null) return;
       if (typeof record === 'number') return await this.#comeBack(record);
       const { id, batch, kind, attempt, lostNode } = record;
@@ -216,6 +221,11 @@ export class Attempt {
       await this.#requeue(record, wire, log);
       return await this.#comeBack(BUSY_RETRY_MS);
     }
+    if (error.code === 'QUEUE_UNAVAILABLE') {
+      // That Redis was away is no fault of the job either, however often.
+      await this.#requeue(record, wire, log);
+      return await this.#comeBack(QUEUE_RETRY_MS);
+    }
     if (error.retry && this.job.attemptsMade + 1 < (this.job.opts.attempts ?? 1)) {
       await this.#requeue(record, wire, log);
       throw new Error(`${error.code}: ${error.message}`);
@@ -254,9 +264,9 @@ export class Attempt {
     else log.warn({ state: 'queued', error }, 'queued again');
   }
 
-  /** To BullMQ: again in so many ms. */
+  /** To BullMQ: again in so many ms. Without Redis its lock runs out instead, as in `#giveBack`. */
   async #comeBack(ms: number): Promise<never> {
-    await this.job.moveToDelayed(Date.now() + ms, this.token);
+    await atMost(CLOSING_PATIENCE_MS, this.job.moveToDelayed(Date.now() + ms, this.token));
     throw new DelayedError();
   }
 

@@ -10,7 +10,7 @@ import { decodeRecord } from '../../shared/queue/record-codec.js';
 import type { JobRecord } from '../../shared/queue/records.js';
 import type { BatchRequestInput, BatchView } from '../../shared/schemas/batch.js';
 import { ENDED_STATES, type JobRequestInput, type JobState, type JobView } from '../../shared/schemas/job.js';
-import { type ClusterNode, Fleet } from './fleet.js';
+import { Fleet, type FleetNode } from './fleet.js';
 import type { TestRedis } from './redis.js';
 
 export interface ClusterOptions {
@@ -31,8 +31,8 @@ const LOOK_MS = 150;
 
 export class Cluster implements AsyncDisposable {
   readonly #fleet: Fleet;
-  readonly #running = new Map<string, ClusterNode>();
-  readonly #ended: ClusterNode[] = [];
+  readonly #running = new Map<string, FleetNode>();
+  readonly #ended: FleetNode[] = [];
   readonly nodes: readonly string[];
 
   static async start({ roots, nodes = ['a'], env = {} }: ClusterOptions): Promise<Cluster> {
@@ -196,7 +196,7 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
-  #need(name: string): ClusterNode {
+  #need(name: string): FleetNode {
     const node = this.#running.get(name);
     if (node === undefined) throw new Error(`node ${name} does not run`);
     return node;
