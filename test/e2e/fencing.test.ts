@@ -36,7 +36,7 @@ describe('a node that is frozen past its lease', function () {
     await makeImage(dir.join('data.img'), SIZE, [{ start: 0, length: SIZE, seed: 1 }]);
     await makeImage(dir.join('holes.img'), SIZE, [{ start: SIZE - 64 * MiB, length: 32 * MiB, seed: 2 }]);
     storage = await shareStorage(SIZE);
-    const env = { FERRY_POOLS: 'default,a,b', FERRY_THREADS: `${THREADS}` };
+    const env = { FERRY_POOLS: 'default,a,b', FERRY_THREADS: `${THREADS}`, FERRY_CONCURRENCY: '1' };
     fleet = await Fleet.start({ roots: [dir.path, storage.path], leaseMs: LEASE_MS, env });
     const start = (name: string, via: readonly string[]) =>
       fleet.startNode(name, { via, env: { FERRY_POOLS: `default,${name}` } });
@@ -166,10 +166,12 @@ describe('a node that is frozen past its lease', function () {
 
   needsSharedStorage('keeps its target against another job on another node', async () => {
     const { api } = fleet;
-    const first = await api.submit({ ...upload('data.img'), pool: 'a' });
-    await api.until(first.id, (job) => job.phase === 'copying');
-    await using trace = await traceWrites(nodes[1].pid);
-    const second = await api.ended((await api.submit({ ...upload('holes.img'), pool: 'b' })).id);
+    const first = await api.submit(upload('data.img'));
+    const [, other] = await runningIn('copying', first.id);
+    await using trace = await traceWrites(other.pid);
+    // A node has room for one job.
+    const second = await api.ended((await api.submit(upload('holes.img'))).id);
+    expect(second.node).to.equal(other.name);
     expect(second.error?.code).to.equal('TARGET_BUSY');
     expect(second.error?.message).to.contain(first.id);
     await trace.detach();
