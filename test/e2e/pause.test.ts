@@ -31,18 +31,12 @@ describe('a job that is paused', function () {
     dir = await tempDir();
     await makeImage(dir.join('data.img'), SIZE, [{ start: 0, length: SIZE, seed: 1 }]);
     await makeImage(dir.join('holes.img'), SIZE, [{ start: SIZE - 4 * MiB, length: 2 * MiB, seed: 2 }]);
-  });
-
-  beforeEach(async () => {
-    fleet = await Fleet.start({ roots: [dir.path, '/dev'], leaseMs: 3000 });
+    fleet = await Fleet.start({ roots: [dir.path, '/dev'], leaseMs: 3000, env: { FERRY_THREADS: '4' } });
     node = await fleet.startNode('a');
   });
 
-  afterEach(async () => {
-    await fleet?.[Symbol.asyncDispose]();
-  });
-
   after(async () => {
+    await fleet?.[Symbol.asyncDispose]();
     await dir?.release();
   });
 
@@ -76,7 +70,10 @@ describe('a job that is paused', function () {
     expect(result?.resumedBytes).to.be.greaterThan(0);
     const zeroed = result?.zeroed.reduce((sum, use) => sum + use.bytes, 0) ?? 0;
     const written = (result?.copiedBytes ?? 0) + zeroed;
-    expect(written + (result?.resumedBytes ?? 0)).to.equal(progress?.totalBytes);
+    // A zero over all covers what is copied later as well.
+    const twice = result?.plan.strategy === 'zero-first' ? (progress?.dataBytes ?? 0) : 0;
+    const total = progress?.totalBytes ?? 0;
+    expect(written + (result?.resumedBytes ?? 0)).to.be.within(total, total + twice);
     return written;
   }
 
@@ -205,9 +202,9 @@ describe('a job that is paused', function () {
     expect(await node.end('SIGTERM')).to.equal(0);
     expect(await fleet.api.job(id)).to.include({ state: 'queued', attempt: 1 });
     await fleet.api.change(id, { bandwidthBytesPerSecond: null });
-    await fleet.startNode('b');
+    node = await fleet.startNode('c');
     const job = await fleet.api.ended(id);
-    expect(job).to.include({ state: 'completed', node: 'b', attempt: 2 });
+    expect(job).to.include({ state: 'completed', node: 'c', attempt: 2 });
     expectResumed(job);
     await assertSameBytes(dir.join('data.img'), target);
   });
