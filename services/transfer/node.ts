@@ -64,18 +64,22 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
       await job.moveToWait(token);
       throw new WaitingError();
     }
-    await gate.pass(async () => {
-      if (gate.full) rest();
-      const attempt = new Attempt({ workers, jobs, config, log, bucket, mayWait: busy.mayWait }, job, token);
-      running.set(id, attempt);
-      if (closing) attempt.stop('shutdown');
-      try {
-        await attempt.run();
-      } finally {
-        if (running.get(id) === attempt) running.delete(id);
-      }
-    });
-    if (!closing && !gate.full) goOn();
+    try {
+      await gate.pass(async () => {
+        if (gate.full) rest();
+        const attempt = new Attempt({ workers, jobs, config, log, bucket, mayWait: busy.mayWait }, job, token);
+        running.set(id, attempt);
+        if (closing) attempt.stop('shutdown');
+        try {
+          await attempt.run();
+        } finally {
+          if (running.get(id) === attempt) running.delete(id);
+        }
+      });
+    } finally {
+      // Also after a job that failed or was put back, which is thrown.
+      if (!closing && !gate.full) goOn();
+    }
   };
   // Each pool has a worker with as many places as the node: those of one must not take what the node has no place
   // for, while another node may be idle.
