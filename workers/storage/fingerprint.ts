@@ -58,6 +58,8 @@ function identityOf(device: string, name: string): string {
 
 /** Write and discard requests and sectors since the device came up, on this machine; null where nobody counts. */
 function writesOf(device: string): string | null {
+  // Without statistics the counters are there and stand still. A partition has the queue of its disk.
+  if ((readProperty(device, 'queue/iostats') ?? readProperty(device, '../queue/iostats')) === '0') return null;
   const fields = readProperty(device, 'stat')?.split(/\s+/);
   if (fields === undefined || fields.length < 7) return null;
   return [bootId(), fields[4], fields[6], fields[11] ?? '', fields[13] ?? ''].join(':');
