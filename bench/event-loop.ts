@@ -20,6 +20,7 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
 import Table from 'cli-table3';
+import { Registry } from 'prom-client';
 import { startApi } from '../services/api/server.js';
 import { startEmbeddedRedis } from '../services/cli/embedded-redis.js';
 import { startTransferNode } from '../services/transfer/node.js';
@@ -56,8 +57,9 @@ async function main(): Promise<void> {
   const redis = await startEmbeddedRedis(config.dataDir, log);
   const jobs = await JobStore.open({ redisUrl: redis.url, config, log });
   const plans = new PlanClient({ redisUrl: redis.url, log });
-  const node = await startTransferNode({ config, log, redisUrl: redis.url, jobs, version: 'bench' });
-  const api = await startApi({ config, log, jobs, plans, version: 'bench' });
+  const metrics = new Registry();
+  const node = await startTransferNode({ config, log, redisUrl: redis.url, jobs, version: 'bench', metrics });
+  const api = await startApi({ config, log, jobs, plans, version: 'bench', metrics });
   const table = new Table({
     // No colours in a file or a pipe.
     style: process.stdout.isTTY ? {} : { head: [], border: [] },

@@ -3,51 +3,38 @@
  * dd and qemu-img take for the same copy. Leaves nothing behind, also when it fails or is interrupted.
  * FERRY_DEMO_DIR: where its files go (about 8 GiB for a minute); default: the directory for temporary files.
  */
-import { mkdir, mkdtemp, rm, statfs } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { formatBytes, GiB } from '../shared/units.js';
+import { formatBytes, GiB, MiB } from '../shared/units.js';
 import { run } from './demo/children.js';
-import { Cleanup } from './demo/cleanup.js';
+import { compare } from './demo/compare.js';
 import { comparisonTable, contenders, type Timing, time } from './demo/comparison.js';
-import { IMAGE_SIZE, makeImage } from './demo/image.js';
-import { FERRY, startService, timeJob } from './demo/service.js';
+import { FERRY } from './demo/ferry.js';
+import { allocatedBytes, makeImage } from './demo/image.js';
+import { startService, timeJob } from './demo/service.js';
+import { makeDirectory, perform, type Stage, say, tell } from './demo/stage.js';
 import { makeTarget } from './demo/target.js';
 
 const NEEDED = 8 * GiB;
+const IMAGE_SIZE = 6 * GiB;
+const CONTENT = 400 * MiB;
 
-const interrupted = new AbortController();
-for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(name, () => interrupted.abort(new Error(`interrupted (${name})`)));
-}
+await perform(demo);
 
-const cleanup = new Cleanup();
-try {
-  await demo(interrupted.signal);
-} catch (thrown) {
-  const cause = interrupted.signal.aborted ? interrupted.signal.reason : thrown;
-  console.error(`\ndemo: ${(cause as Error).message}`);
-  process.exitCode = interrupted.signal.aborted ? 130 : 1;
-} finally {
-  for (const left of await cleanup.run()) {
-    console.error(`demo: could not clean up ${left}`);
-    process.exitCode ||= 1;
-  }
-}
-
-async function demo(signal: AbortSignal): Promise<void> {
-  const base = await makeDirectory();
+async function demo(stage: Stage): Promise<void> {
+  const { signal, cleanup } = stage;
+  const base = await makeDirectory(stage, NEEDED);
   const image = join(base, 'disk.img');
 
   say('Making a disk image: GPT, one ext4 file system, files of this machine');
   const scratch = join(base, 'files');
   await mkdir(scratch);
-  const content = await makeImage(image, scratch, signal);
+  const content = await makeImage(image, scratch, { size: IMAGE_SIZE, contentBytes: CONTENT }, signal);
   await rm(scratch, { recursive: true });
-  const allocated = Number((await run('stat', ['--format=%b', image], { signal })).stdout) * 512;
-  tell(`${formatBytes(IMAGE_SIZE)} of virtual size, ${formatBytes(allocated)} of data: ${content.files} files`);
+  const allocated = formatBytes(await allocatedBytes(image));
+  tell(`${formatBytes(IMAGE_SIZE)} of virtual size, ${allocated} of data: ${content.files} files`);
 
-  const target = await makeTarget(base, IMAGE_SIZE, cleanup, signal);
+  const target = await makeTarget(join(base, 'target.img'), IMAGE_SIZE, cleanup, signal);
   tell(`target: ${target.description}`);
 
   say('Starting ferry serve, with its queue server');
@@ -59,7 +46,7 @@ async function demo(signal: AbortSignal): Promise<void> {
   await run(process.execPath, importing, { signal, visible: true });
 
   say('Comparing source and target byte for byte, with cmp');
-  await compare(image, target.path, signal);
+  await compare(image, target.path, IMAGE_SIZE, signal);
   tell('verified');
 
   say('The same copy again, timed until the target is durable, and by others (median of 3 where it is quick)');
@@ -87,37 +74,6 @@ async function demo(signal: AbortSignal): Promise<void> {
   if (timings.some(({ name, durationMs }) => name === 'imageferry' && typeof durationMs === 'string')) {
     throw new Error('the timed import failed');
   }
-}
-
-/** @throws Error where the two differ, or one is shorter */
-async function compare(image: string, target: string, signal: AbortSignal): Promise<void> {
-  const size = `--bytes=${IMAGE_SIZE}`;
-  if (!target.startsWith('/dev/')) return void (await run('cmp', [size, image, target], { signal }));
-  // Past the page cache: what the device holds is what counts. And cmp by itself reads devices in 4 KiB.
-  const pipe = 'dd if="$2" bs=8M iflag=direct status=none | cmp "$0" "$1" -';
-  await run('sh', ['-c', pipe, size, image, target], { signal });
-}
-
-async function makeDirectory(): Promise<string> {
-  const parent = process.env.FERRY_DEMO_DIR || tmpdir();
-  await mkdir(parent, { recursive: true });
-  const { bavail, bsize } = await statfs(parent);
-  if (bavail * bsize < NEEDED) {
-    throw new Error(
-      `${parent} has ${formatBytes(bavail * bsize)} free, the demo needs ${formatBytes(NEEDED)}: set FERRY_DEMO_DIR to a roomier directory`,
-    );
-  }
-  const base = await mkdtemp(join(parent, 'ferry-demo-'));
-  cleanup.add(base, () => rm(base, { recursive: true, force: true }));
-  return base;
-}
-
-function say(step: string): void {
-  console.log(`\n== ${step}`);
-}
-
-function tell(fact: string): void {
-  console.log(`   ${fact}`);
 }
 
 function outcome({ durationMs }: Timing): string {

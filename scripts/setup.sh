@@ -19,6 +19,7 @@ needed=(
   mkfs.ext4:e2fsprogs       # demo: the file system in the image; tests: ext2 and ext4
   mkfs.xfs:xfsprogs         # tests: storage matrix
   mkfs.btrfs:btrfs-progs    # tests: storage matrix
+  ip:iproute2               # tests: network namespaces, nodes that are cut off
   strace:strace             # tests: system calls that fail on purpose
   docker-compose:docker-compose # tests: reads docker-compose.yml; needs no daemon
 )

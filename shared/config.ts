@@ -112,7 +112,7 @@ export interface Config {
   readonly bandwidthBytesPerSecond: number | null;
   /** Pool → most jobs at once over all nodes; null lifts the limit. */
   readonly poolConcurrency: ReadonlyMap<string, number | null>;
-  /** Where a node without an API tells its metrics; null: nowhere. */
+  /** Where a node without an API tells its metrics, to who has the token of the API; null: nowhere. */
   readonly metrics: { readonly host: string; readonly port: number } | null;
   readonly keepJobs: { readonly seconds: number; readonly count: number };
   readonly logLevel: string;
@@ -127,11 +127,9 @@ export type Env = Readonly<Record<string, string | undefined>>;
 export function readConfig(env: Env = process.env): Config {
   const e = check(Environment, env);
   const token = e.FERRY_API_TOKEN ?? (e.FERRY_API_TOKEN_FILE === undefined ? null : readToken(e.FERRY_API_TOKEN_FILE));
-  if (token === null && !isLoopback(e.FERRY_API_HOST)) {
-    throw new FerryError(
-      'CONFIG_INVALID',
-      `FERRY_API_HOST: listening on ${e.FERRY_API_HOST} needs a token: set FERRY_API_TOKEN or FERRY_API_TOKEN_FILE`,
-    );
+  if (token === null) {
+    refuseBeyondLoopback('FERRY_API_HOST', e.FERRY_API_HOST);
+    if (e.FERRY_METRICS_PORT !== undefined) refuseBeyondLoopback('FERRY_METRICS_HOST', e.FERRY_METRICS_HOST);
   }
   return {
     api: { host: e.FERRY_API_HOST, port: e.FERRY_API_PORT, token },
@@ -216,6 +214,12 @@ function readToken(path: string): string {
   }
   if (token.length >= 8) return token;
   throw new FerryError('CONFIG_INVALID', 'FERRY_API_TOKEN_FILE: the token must have at least 8 characters', { path });
+}
+
+function refuseBeyondLoopback(variable: string, host: string): void {
+  if (isLoopback(host)) return;
+  const why = 'needs a token: set FERRY_API_TOKEN or FERRY_API_TOKEN_FILE';
+  throw new FerryError('CONFIG_INVALID', `${variable}: listening on ${host} ${why}`);
 }
 
 function isLoopback(host: string): boolean {

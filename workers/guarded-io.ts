@@ -4,7 +4,8 @@
  * frozen in a call finishes that one and nothing more.
  */
 import type { ControlBlock } from './control.js';
-import { loadNative, type NativeIo } from './native/index.js';
+import type { NativeIo } from './native/index.js';
+import { threadIo } from './timed-io.js';
 
 /** Every call that changes what is stored. A flush is none: it changes nothing that was not written before. */
 const CHANGING = [
@@ -19,7 +20,7 @@ const CHANGING = [
 ] as const satisfies readonly (keyof NativeIo)[];
 
 /** @returns calls that throw CANCELED or LEASE_LOST (`ControlBlock.check`) instead of changing anything */
-export function guardedIo(control: ControlBlock, io: NativeIo = loadNative()): NativeIo {
+export function guardedIo(control: ControlBlock, io: NativeIo = threadIo()): NativeIo {
   const guarded = Object.create(io) as Record<string, unknown>;
   for (const name of CHANGING) {
     const call = io[name] as (...args: unknown[]) => unknown;

@@ -6,8 +6,10 @@ import { Piscina } from 'piscina';
 import { asFerryError, FerryError } from '../shared/errors.js';
 import { MiB } from '../shared/units.js';
 import { BufferPool } from './buffers.js';
+import { CallTimes } from './call-times.js';
 import type { TaskInput, TaskName, TaskOutput } from './tasks/contracts.js';
 import type { TaskAnswer, TaskCall } from './thread.js';
+import type { ThreadData } from './timed-io.js';
 
 /** One buffer a step: below 512 KiB the calls cost more than the copying, above 2 MiB nothing is gained. */
 export const BUFFER_LENGTH = MiB;
@@ -20,6 +22,8 @@ export interface WorkersOptions {
 
 export class Workers {
   readonly buffers: BufferPool;
+  /** How long the native calls of all threads took. */
+  readonly callTimes = new CallTimes();
   readonly #pool: Piscina<TaskCall<TaskName>, TaskAnswer<TaskName>>;
   readonly #running = new Set<Promise<unknown>>();
   #closed = false;
@@ -36,6 +40,7 @@ export class Workers {
       // The pool must never end a thread by itself while a system call runs on it.
       closeTimeout: 2 ** 31 - 1,
       recordTiming: false,
+      workerData: { callTimes: this.callTimes.memory } satisfies ThreadData,
     });
   }
 
@@ -64,7 +69,12 @@ export class Workers {
   }
 
   get busyThreads(): number {
-    return this.#running.size - this.#pool.queueSize;
+    return this.#running.size - this.waitingTasks;
+  }
+
+  /** Tasks that wait for a thread. */
+  get waitingTasks(): number {
+    return this.#pool.queueSize;
   }
 
   /**

@@ -1,4 +1,4 @@
-/** Where the image goes: a loop device when we are root, a file otherwise. Both lie in the demo's directory. */
+/** Where an image goes: a loop device when we are root, a file otherwise. Both lie in the demo's directory. */
 import { open, rm, truncate } from 'node:fs/promises';
 import { run } from './children.js';
 import type { Cleanup } from './cleanup.js';
@@ -10,13 +10,13 @@ export interface DemoTarget {
   reset(signal: AbortSignal): Promise<void>;
 }
 
+/** @param backing  the file that it is, or that the loop device lies over */
 export async function makeTarget(
-  base: string,
+  backing: string,
   size: number,
   cleanup: Cleanup,
   signal: AbortSignal,
 ): Promise<DemoTarget> {
-  const backing = `${base}/target.img`;
   const createFile = async () => {
     await rm(backing, { force: true });
     await (await open(backing, 'wx')).close();

@@ -3,10 +3,12 @@ import express, { type Express, type RequestHandler } from 'express';
 import { FerryError } from '../../shared/errors.js';
 import type { ApiContext, Route } from './context.js';
 import { browserGuard, tokenGuard } from './guard.js';
+import { markRoute, requestTimes } from './metrics.js';
 import { problemHandler } from './problem.js';
 import { routes } from './routes/index.js';
 
 export function createApp(context: ApiContext): Express {
+  const times = requestTimes(context.metrics);
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -15,6 +17,7 @@ export function createApp(context: ApiContext): Express {
   app.enable('strict routing');
 
   app.use(requestLog(context));
+  app.use(times);
   app.use((_request, response, next) => {
     response.set({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' });
     next();
@@ -37,6 +40,7 @@ function mount(app: Express, context: ApiContext, all: readonly Route[], which: 
   for (const path of new Set(chosen.map((route) => route.path))) {
     const group = chosen.filter((route) => route.path === path);
     const resource = app.route(path.replaceAll(/\{(\w+)\}/g, ':$1'));
+    resource.all(markRoute(path));
     for (const route of group) {
       resource[route.method]((request, response) => route.handle(context, request, response));
     }

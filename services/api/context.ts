@@ -1,5 +1,6 @@
 /** What every route works with, and what a route is. */
 import type { Request, Response } from 'express';
+import type { Registry } from 'prom-client';
 import type { ZodOpenApiOperationObject } from 'zod-openapi';
 import type { Config } from '../../shared/config.js';
 import type { Log } from '../../shared/log.js';
@@ -12,6 +13,8 @@ export interface ApiContext {
   readonly jobs: JobStore;
   readonly plans: PlanClient;
   readonly version: string;
+  /** What `GET /metrics` shows; the API adds its own to it. */
+  readonly metrics: Registry;
   /** True: paths and pools are those of this machine, so a bad one is refused before it is queued. */
   readonly checkStorage: boolean;
   /** How often an event stream without news says that it is alive. */

@@ -6,11 +6,15 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { RequestHandler } from 'express';
+import type { Config } from '../../shared/config.js';
 import { FerryError } from '../../shared/errors.js';
-import type { ApiContext } from './context.js';
+
+interface Guarded {
+  readonly config: Pick<Config, 'api'>;
+}
 
 /** @throws FerryError UNAUTHORIZED (by next) */
-export function tokenGuard({ config }: ApiContext): RequestHandler {
+export function tokenGuard({ config }: Guarded): RequestHandler {
   const { token } = config.api;
   if (token === null) return (_request, _response, next) => next();
   const expected = digest(token);
@@ -24,7 +28,7 @@ export function tokenGuard({ config }: ApiContext): RequestHandler {
 }
 
 /** @throws FerryError BAD_REQUEST (by next) */
-export function browserGuard({ config }: ApiContext): RequestHandler {
+export function browserGuard({ config }: Guarded): RequestHandler {
   const { token, host: configured } = config.api;
   return (request, _response, next) => {
     const { host, origin } = request.headers;

@@ -18,7 +18,7 @@ const BODY_ERRORS: Record<string, { code: ErrorCode; message: string }> = {
   'request.aborted': { code: 'BAD_REQUEST', message: 'the request ended before its body did' },
 };
 
-export function problemHandler({ log }: ApiContext): ErrorRequestHandler {
+export function problemHandler({ log }: Pick<ApiContext, 'log'>): ErrorRequestHandler {
   // Express knows an error handler by its four parameters.
   return (thrown: unknown, request: Request, response: Response, _next) => {
     const error = toFerryError(thrown);

@@ -1,11 +1,9 @@
 /** The control plane as a running server. */
 import { setMaxListeners } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { isIPv6 } from 'node:net';
-import { FerryError } from '../../shared/errors.js';
+import { createServer } from 'node:http';
 import { createApp } from './app.js';
 import type { ApiContext } from './context.js';
+import { closeServer, listen } from './listen.js';
 
 export interface ApiOptions extends Omit<ApiContext, 'closing' | 'checkStorage' | 'heartbeatMs'> {
   /**
@@ -30,7 +28,6 @@ const HEADERS_TIMEOUT_MS = 20_000;
 // Longer than the 60 s that proxies commonly keep an idle connection: then they close it, not we under a request.
 const KEEP_ALIVE_MS = 65_000;
 const HEARTBEAT_MS = 15_000;
-const CLOSE_PATIENCE_MS = 5000;
 
 /**
  * Starts to listen. The caller keeps `jobs` and `plans` and closes them after this.
@@ -51,7 +48,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.headersTimeout = HEADERS_TIMEOUT_MS;
   server.keepAliveTimeout = KEEP_ALIVE_MS;
-  const url = await listen(server, options.config.api);
+  const url = await listen(server, options.config.api, 'FERRY_API_HOST, FERRY_API_PORT');
   let closed: Promise<void> | undefined;
   return {
     url,
@@ -61,26 +58,4 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
       return closed;
     },
   };
-}
-
-async function listen(server: Server, { host, port }: { host: string; port: number }): Promise<string> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const why = `FERRY_API_HOST, FERRY_API_PORT: cannot listen on ${host} port ${port}: ${cause.code}`;
-      reject(new FerryError('CONFIG_INVALID', why, { errno: cause.errno, syscall: cause.syscall }, { cause }));
-    });
-    server.listen(port, host, resolve);
-  });
-  const { port: found } = server.address() as AddressInfo;
-  return `http://${isIPv6(host) ? `[${host}]` : host}:${found}`;
-}
-
-async function closeServer(server: Server): Promise<void> {
-  const done = new Promise<void>((resolve) => server.close(() => resolve()));
-  // A connection that has just had its last answer is idle only now; nobody else would close it.
-  const sweep = setInterval(() => server.closeIdleConnections(), 20);
-  const force = setTimeout(() => server.closeAllConnections(), CLOSE_PATIENCE_MS);
-  await done;
-  clearInterval(sweep);
-  clearTimeout(force);
 }

@@ -24,20 +24,28 @@ export interface Watcher<View extends Followed> {
   /** The server does not answer; we try again. Called once an outage. */
   lost(error: FerryError): void;
   regained(): void;
+  /** Whether the server has answered before: one that does not then is waited for, else the first answer decides. */
+  readonly answered?: boolean;
   /** How long to leave the server alone after an answer. */
   restMs?(view: View): number;
 }
 
 /**
+ * @param signal  when it is aborted the watcher hears nothing more, and its reason is thrown after the poll under way
  * @returns the view of its end
  * @throws FerryError  what the server said; NODE_UNAVAILABLE when it stays away for two minutes
  */
-export async function follow<View extends Followed>(ask: Ask<View>, watcher: Watcher<View>): Promise<View> {
+export async function follow<View extends Followed>(
+  ask: Ask<View>,
+  watcher: Watcher<View>,
+  signal: AbortSignal,
+): Promise<View> {
   let etag: string | null = null;
   let lostAt: number | null = null;
   for (;;) {
     try {
       const news: News<View> | null = await ask(etag, WAIT_SECONDS);
+      signal.throwIfAborted();
       if (lostAt !== null) watcher.regained();
       lostAt = null;
       if (news === null) continue;
@@ -46,8 +54,8 @@ export async function follow<View extends Followed>(ask: Ask<View>, watcher: Wat
       if (ENDED_STATES.includes(news.view.state)) return news.view;
       await sleep(watcher.restMs?.(news.view) ?? 0);
     } catch (thrown) {
-      // The first answer decides whether there is a server at all; only a lost one is waited for.
-      if (etag === null || !isOutage(thrown)) throw thrown;
+      signal.throwIfAborted();
+      if ((etag === null && watcher.answered !== true) || !isOutage(thrown)) throw thrown;
       if (lostAt === null) {
         lostAt = Date.now();
         watcher.lost(thrown);

@@ -1,4 +1,5 @@
 /** `--follow`: shows a job or a batch until it ends. Ctrl-C stops the watching, not the work. */
+import type { FerryError } from '../../shared/errors.js';
 import type { JobView } from '../../shared/schemas/job.js';
 import type { ApiClient } from './api-client.js';
 import type { Context, Screen } from './context.js';
@@ -16,6 +17,8 @@ type WatchedSignal = keyof typeof SIGNAL_CODES;
 export interface Subject<View extends Followed> {
   readonly ask: Ask<View>;
   readonly display: Display<View>;
+  /** Whether the server has answered before, as when it accepted what is followed. */
+  readonly answered: boolean;
   /** What to tell a person who stops watching. */
   readonly goesOn: string;
   /** For stderr, at its end: why it failed, and what to do. */
@@ -35,13 +38,16 @@ export async function followAndReport<View extends Followed>(
     screen.note(`ferry: ${text}`);
   };
   const signal = nextSignal();
+  const enough = new AbortController();
   try {
-    const following = follow(subject.ask, {
-      changed: (view) => display.changed(view),
-      lost: (error) => note(`${error.message}; trying again`),
+    const watcher = {
+      answered: subject.answered,
+      changed: (view: View) => display.changed(view),
+      lost: (error: FerryError) => note(`${error.message}; trying again`),
       regained: () => note('the server is back'),
-      restMs: (view) => subject.restMs?.(view) ?? 0,
-    });
+      restMs: (view: View) => subject.restMs?.(view) ?? 0,
+    };
+    const following = follow(subject.ask, watcher, enough.signal);
     const outcome = await Promise.race([following, signal.received]);
     display.close();
     if (typeof outcome === 'string') {
@@ -54,13 +60,25 @@ export async function followAndReport<View extends Followed>(
     for (const line of subject.explainEnd(outcome)) screen.note(line);
     return exitCodeOfJob(outcome.state);
   } finally {
+    enough.abort();
     display.close();
     signal.forget();
   }
 }
 
-export async function followJob(context: Context, client: ApiClient, id: string, json: boolean): Promise<number> {
+export interface FollowOptions {
+  readonly json: boolean;
+  readonly answered: boolean;
+}
+
+export async function followJob(
+  context: Context,
+  client: ApiClient,
+  id: string,
+  { json, answered }: FollowOptions,
+): Promise<number> {
   return await followAndReport(context, {
+    answered,
     ask: (etag, waitSeconds) => client.jobAfter(id, etag, waitSeconds),
     display: jobDisplay(context.screen, json),
     goesOn: `the job goes on. Follow it with "ferry job ${id} --follow", stop it with "ferry cancel ${id}"`,

@@ -12,8 +12,9 @@ export function resultLines(job: JobView): string[] {
   const seconds = Math.max(result.durationMs, 1) / 1000;
   // What an earlier attempt did took none of this one's time.
   const rate = (bytes - Math.min(bytes, result.resumedBytes)) / seconds;
+  const speed = rate === 0 ? '' : ` (${formatRate(rate)})`;
   return [
-    `completed: ${formatBytes(bytes)} in ${formatDuration(result.durationMs)} (${formatRate(rate)})`,
+    `completed: ${formatBytes(bytes)} in ${formatDuration(result.durationMs)}${speed}`,
     ...rows([
       [
         'resumed',

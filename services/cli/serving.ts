@@ -7,10 +7,13 @@ import { FerryError } from '../../shared/errors.js';
 import type { Log } from '../../shared/log.js';
 import { JobStore } from '../../shared/queue/job-store.js';
 import { PlanClient } from '../../shared/queue/plans.js';
+import { startMetricsServer } from '../api/metrics-server.js';
 import { startApi } from '../api/server.js';
 import { startTransferNode } from '../transfer/node.js';
 import { startEmbeddedRedis } from './embedded-redis.js';
 import type { Parts } from './lifecycle.js';
+import { registerQueue, registerQueueUp } from './metrics/queue.js';
+import { createMetrics } from './metrics/registry.js';
 import { version } from './version.js';
 
 export interface Composition {
@@ -24,6 +27,8 @@ export interface Composition {
 export interface Ready {
   readonly msg: 'ready';
   readonly api?: { readonly url: string };
+  /** Of a node without an API; an API shows them itself. */
+  readonly metrics?: { readonly url: string };
 }
 
 /**
@@ -34,35 +39,46 @@ export interface Ready {
 export async function startParts(
   composition: Composition,
   config: Config,
-  log: Log,
+  programLog: Log,
   parts: Parts,
   signal: AbortSignal,
 ): Promise<Ready> {
+  const log = composition.node ? programLog.child({ node: config.nodeName }) : programLog;
+  const metrics = createMetrics(version(), composition.node ? config.nodeName : null);
+  parts.add('metrics', async () => metrics.stop());
+  const { registry } = metrics;
   const redisUrl = config.redisUrl ?? (await embeddedQueue(composition, config, log, parts, signal));
   signal.throwIfAborted();
   const jobs = await JobStore.open({ redisUrl, config, log });
   parts.add('jobs', () => jobs.close());
   signal.throwIfAborted();
-  let url: string | undefined;
+  const ready: { -readonly [Part in keyof Ready]: Ready[Part] } = { msg: 'ready' };
   if (composition.api) {
     const plans = new PlanClient({ redisUrl, log });
     parts.add('plans', () => plans.close());
     // `ferry serve` runs the jobs itself: what it may not touch is refused at once, even when that is everything.
     const check = composition.node ? { checkStorage: true } : {};
-    const api = await startApi({ config, log, jobs, plans, version: version(), ...check });
+    registerQueue(registry, jobs, log);
+    const api = await startApi({ config, log, jobs, plans, version: version(), metrics: registry, ...check });
     parts.add('api', () => api.close());
-    url = api.url;
+    ready.api = { url: api.url };
+  } else if (config.metrics !== null) {
+    registerQueueUp(registry, jobs, log);
+    const { token } = config.api;
+    const server = await startMetricsServer({ ...config.metrics, token, log, metrics: registry });
+    parts.add('metrics server', () => server.close());
+    ready.metrics = { url: server.url };
   }
   signal.throwIfAborted();
   if (composition.node) {
-    const node = await startTransferNode({ config, log, redisUrl, jobs, version: version() });
+    const node = await startTransferNode({ config, log, redisUrl, jobs, version: version(), metrics: registry });
     parts.add('node', () => node.close());
     if (config.storageRoots.length === 0) {
       log.warn('FERRY_STORAGE_ROOTS is not set: every job will be refused');
     }
   }
   signal.throwIfAborted();
-  return url === undefined ? { msg: 'ready' } : { msg: 'ready', api: { url } };
+  return ready;
 }
 
 async function embeddedQueue(

@@ -67,7 +67,7 @@ export async function submit(context: Context, request: JobRequestInput, flags: 
   const job = await client.submit(request, flags.idempotencyKey);
   if (flags.follow === true) {
     if (!json) screen.line(`job ${job.id}`);
-    return await followJob(context, client, job.id, json);
+    return await followJob(context, client, job.id, { json, answered: true });
   }
   screen.line(json ? JSON.stringify(job) : `job ${job.id} is ${job.state}`);
   if (screen.terminal && !json) screen.note(`Follow it with "ferry job ${job.id} --follow"`);

@@ -8,16 +8,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DelayedError, type Job, UnrecoverableError, WaitingError } from 'bullmq';
 import type { TokenBucket } from 'limiter';
 import type { Config } from '../../shared/config.js';
-import { asFerryError, FerryError } from '../../shared/errors.js';
+import { asFerryError, type FerryError } from '../../shared/errors.js';
 import type { Log } from '../../shared/log.js';
-import { atMost } from '../../shared/queue/patience.js';
+import { atMost, within } from '../../shared/queue/patience.js';
 import type { JobRecord, NodeJobs, Outcome } from '../../shared/queue/records.js';
 import type { JobError, JobResult } from '../../shared/schemas/job.js';
 import { ControlBlock } from '../../workers/control.js';
 import type { Workers } from '../../workers/pool.js';
 import type { StopReason } from './job.js';
+import type { JobMetrics } from './metrics.js';
 import { LeaseOwner } from './owner.js';
 import { JobProgress } from './progress.js';
+import { Tally } from './tally.js';
 import { Throttle } from './throttle.js';
 import { runUpload } from './upload.js';
 import { runZero } from './zero.js';
@@ -30,6 +32,8 @@ const RENEWALS = 5;
 const RECORD_RETRY_MS = 500;
 /** Between tries at a target that the job's own earlier attempt may still hold. */
 const BUSY_RETRY_MS = 2000;
+/** Before a job is tried again that needed Redis while it was away. */
+const QUEUE_RETRY_MS = 1000;
 /** What a node that must go gives Redis. */
 const CLOSING_PATIENCE_MS = 3000;
 
@@ -38,6 +42,7 @@ export interface AttemptContext {
   readonly jobs: NodeJobs;
   readonly config: Pick<Config, 'storageRoots' | 'flushIntervalMs' | 'nodeName' | 'leaseMs'>;
   readonly log: Log;
+  readonly metrics: JobMetrics;
   /** Limits all jobs of this node together. */
   readonly bucket: TokenBucket;
   /** Whether a job that was started before may go on waiting for a busy target. */
@@ -46,9 +51,11 @@ export interface AttemptContext {
 
 export class Attempt {
   readonly #progress = new JobProgress(new ControlBlock());
+  readonly #tally = new Tally(this.#progress);
   readonly #throttle: Throttle;
   #stopReason: StopReason | null = null;
   #bytesPerSecond = 0;
+  #pool: string | null = null;
   /** The node must go, whatever the first reason to stop was: nothing waits for Redis any more. */
   #closing = false;
   /** Set when the attempt ended, whatever the end was. */
@@ -71,6 +78,11 @@ export class Attempt {
     return this.#bytesPerSecond;
   }
 
+  /** Of the job; null before it is known. */
+  get pool(): string | null {
+    return this.#pool;
+  }
+
   /** Asks the running steps to end; the first reason counts. */
   stop(reason: StopReason): void {
     this.#stopReason ??= reason;
@@ -81,17 +93,25 @@ export class Attempt {
   /** @throws WaitingError, UnrecoverableError, Error: what BullMQ understands */
   async run(): Promise<void> {
     try {
-      const { jobs, config, log } = this.context;
+      const { jobs, config, log, metrics } = this.context;
       // Taken off the queue while the node was already closing: give it back unclaimed.
       if (this.#closing) return await this.#giveBack();
       const asked = process.hrtime.bigint();
-      const record = await jobs.start(this.job.id as string, config.nodeName);
+      const record = await jobs.start(this.job.id as string, config.nodeName).catch((thrown: unknown) => {
+        if (asFerryError(thrown).code === 'QUEUE_UNAVAILABLE') return QUEUE_RETRY_MS;
+        throw thrown;
+      });
       if (record === null) return;
       if (typeof record === 'number') return await this.#comeBack(record);
-      const { id, batch, kind, attempt } = record;
-      const jobLog = log.child({ job: id, ...(batch === null ? {} : { batch: batch.id }), kind, attempt });
-      jobLog.info('started');
-      const owner = new LeaseOwner(record, jobs, this.#progress.control, config.leaseMs, jobLog);
+      const { id, batch, kind, attempt, lostNode } = record;
+      const { pool } = record.request;
+      this.#pool = pool;
+      const jobLog = log.child({ job: id, ...(batch === null ? {} : { batch: batch.id }), kind, pool, attempt });
+      if (lostNode === null) jobLog.info({ state: 'active' }, 'started');
+      else jobLog.info({ state: 'active', from: lostNode }, 'taken over');
+      metrics.started(pool, lostNode !== null);
+      const onCheckpoint = () => metrics.checkpoint(pool);
+      const owner = new LeaseOwner(record, jobs, this.#progress.control, config.leaseMs, jobLog, onCheckpoint);
       owner.granted(asked);
       await this.#runRecord(record, owner, jobLog);
     } finally {
@@ -107,7 +127,7 @@ export class Attempt {
       this.#throttle.limit(bandwidthBytesPerSecond);
     });
     const reporting = new AbortController();
-    const reports = this.#reportUntil(owner, reporting.signal, log);
+    const reports = this.#reportUntil(record, owner, reporting.signal, log);
     let outcome: { readonly result: JobResult } | { readonly error: FerryError };
     try {
       outcome = { result: await this.#transfer(record, owner, log) };
@@ -117,6 +137,8 @@ export class Attempt {
       reporting.abort();
       unsubscribe();
       await reports;
+      // No task runs any more: nothing comes after this.
+      this.#count(record);
     }
     if ('result' in outcome) await this.#finish(record, { state: 'completed', result: outcome.result }, log);
     else await this.#settleError(record, outcome.error, log);
@@ -139,11 +161,16 @@ export class Attempt {
     return request.kind === 'upload' ? await runUpload(run, request) : await runZero(run, request);
   }
 
-  async #reportUntil(owner: LeaseOwner, ended: AbortSignal, log: Log): Promise<void> {
+  #count(record: JobRecord): void {
+    this.context.metrics.moved(record.request.pool, this.#tally.take());
+  }
+
+  async #reportUntil(record: JobRecord, owner: LeaseOwner, ended: AbortSignal, log: Log): Promise<void> {
     const everyMs = Math.min(REPORT_MS, this.context.config.leaseMs / RENEWALS);
     while (!ended.aborted) {
       await sleep(everyMs, undefined, { signal: ended }).catch(() => {});
       if (ended.aborted) return;
+      this.#count(record);
       try {
         const progress = this.#progress.sample();
         this.#bytesPerSecond = progress?.bytesPerSecond ?? 0;
@@ -160,9 +187,12 @@ export class Attempt {
   }
 
   async #settleError(record: JobRecord, error: FerryError, log: Log): Promise<void> {
+    const { metrics, jobs } = this.context;
+    const { pool } = record.request;
     const stopped = error.code === 'CANCELED' ? this.#stopReason : null;
     if (stopped === 'lost') {
-      log.warn('another attempt owns this job now; this one stopped writing');
+      metrics.leaseLost(pool);
+      log.warn({ reason: 'another attempt owns the job; this one stopped writing' }, 'lease lost');
       return;
     }
     if (stopped === 'cancel') {
@@ -171,47 +201,72 @@ export class Attempt {
     }
     const wire = toJobError(error);
     if (stopped === 'pause') {
-      const owned = await this.#record(log, () => this.context.jobs.suspend(record.id, record.attempt));
-      log.info({ state: 'paused', owned }, 'paused');
+      if (!(await this.#record(log, () => jobs.suspend(record.id, record.attempt)))) return this.#disowned(record, log);
+      metrics.ended(pool, 'paused');
+      log.info({ state: 'paused' }, 'paused');
       return;
     }
     // A lease that ran out is nobody's fault: Redis was away, or this process was not given any time.
+    if (error.code === 'LEASE_LOST') {
+      metrics.leaseLost(pool);
+      log.warn({ reason: 'it ran out; nothing more is written' }, 'lease lost');
+    }
     if (stopped === 'shutdown' || error.code === 'INTERRUPTED' || error.code === 'LEASE_LOST') {
-      if (error.code === 'LEASE_LOST') log.warn('the lease ran out; nothing more is written');
       await this.#requeue(record, null, log);
       return await this.#giveBack();
     }
+    metrics.error(pool, error.code);
     if (error.code === 'TARGET_BUSY' && this.context.mayWait(record)) {
-      log.info({ error: wire }, 'waits for its target, which an earlier attempt may still hold');
+      // An earlier attempt may still hold it.
       await this.#requeue(record, wire, log);
       return await this.#comeBack(BUSY_RETRY_MS);
     }
+    if (error.code === 'QUEUE_UNAVAILABLE') {
+      // That Redis was away is no fault of the job either, however often.
+      await this.#requeue(record, wire, log);
+      return await this.#comeBack(QUEUE_RETRY_MS);
+    }
     if (error.retry && this.job.attemptsMade + 1 < (this.job.opts.attempts ?? 1)) {
-      log.warn({ error: wire }, 'failed for now; it is tried again');
       await this.#requeue(record, wire, log);
       throw new Error(`${error.code}: ${error.message}`);
     }
-    log.error({ error: wire, err: error.code === 'INTERNAL' ? error : undefined }, 'failed');
-    await this.#finish(record, { state: 'failed', error: wire }, log);
+    const cause = error.code === 'INTERNAL' ? { err: error } : {};
+    await this.#finish(record, { state: 'failed', error: wire }, log, cause);
     throw new UnrecoverableError(`${error.code}: ${error.message}`);
   }
 
-  async #finish(record: JobRecord, outcome: Outcome, log: Log): Promise<void> {
+  /** @param more  for the log */
+  async #finish(record: JobRecord, outcome: Outcome, log: Log, more: object = {}): Promise<void> {
     // How far it came, also when it failed: the last sample may be half a second old.
     await this.#record(log, () => this.#report(record));
     const recorded = await this.#record(log, () => this.context.jobs.finish(record.id, record.attempt, outcome));
-    if (recorded) log.info({ state: outcome.state }, outcome.state);
-    else log.warn({ state: outcome.state }, 'ended, but another attempt owns the job now');
+    if (!recorded) return this.#disowned(record, log);
+    const { state } = outcome;
+    this.context.metrics.ended(record.request.pool, state);
+    if (outcome.state === 'failed') log.error({ state, error: outcome.error, ...more }, state);
+    else if (outcome.state === 'canceled') log.info({ state }, state);
+    else {
+      const { durationMs, copiedBytes } = outcome.result;
+      log.info({ state, durationMs, copiedBytes }, state);
+    }
+  }
+
+  /** What this attempt came to is of no interest: the job is another one's. */
+  #disowned(record: JobRecord, log: Log): void {
+    this.context.metrics.leaseLost(record.request.pool);
+    log.warn({ reason: 'another attempt owns the job; this one had ended' }, 'lease lost');
   }
 
   async #requeue(record: JobRecord, error: JobError | null, log: Log): Promise<void> {
-    await this.#record(log, () => this.context.jobs.requeue(record.id, record.attempt, error));
-    log.info({ state: 'queued' }, 'queued again');
+    const owned = await this.#record(log, () => this.context.jobs.requeue(record.id, record.attempt, error));
+    if (!owned) log.warn('another attempt owns the job now');
+    else if (error === null) log.info({ state: 'queued' }, 'queued again');
+    else log.warn({ state: 'queued', error }, 'queued again');
   }
 
-  /** To BullMQ: again in so many ms. */
+  /** To BullMQ: again in so many ms. Without Redis its lock runs out instead, as in `#giveBack`. */
   async #comeBack(ms: number): Promise<never> {
-    await this.job.moveToDelayed(Date.now() + ms, this.token);
+    await atMost(CLOSING_PATIENCE_MS, this.job.moveToDelayed(Date.now() + ms, this.token));
     throw new DelayedError();
   }
 
@@ -234,15 +289,6 @@ export class Attempt {
       }
     }
   }
-}
-
-/** @throws FerryError QUEUE_UNAVAILABLE when it takes longer */
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new FerryError('QUEUE_UNAVAILABLE', 'the queue server does not answer')), ms);
-  });
-  return await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 function toJobError(error: FerryError): JobError {

@@ -52,11 +52,11 @@ export class Heartbeat {
   }
 
   async #beat(): Promise<void> {
-    const { config, jobs, log } = this.options;
+    const { jobs, log } = this.options;
     try {
       const before = await jobs.beat(this.#report());
       if (before !== null && before !== this.#instance && this.#state === 'up') {
-        log.info({ node: config.nodeName }, 'another process had this node name before; if it still runs, rename one');
+        log.info('another process had this node name before; if it still runs, rename one');
       }
     } catch (err) {
       log.debug({ err }, 'the queue server did not hear that this node is there');

@@ -5,6 +5,7 @@ import type { Checkpoint } from '../../shared/queue/checkpoint.js';
 import type { JobRequest, JobResult, Plan } from '../../shared/schemas/job.js';
 import type { Workers } from '../../workers/pool.js';
 import type { SourceHandle, TargetHandle } from '../../workers/storage/handle.js';
+import { cut, sum } from './layout.js';
 import type { Owner } from './owner.js';
 import type { JobProgress } from './progress.js';
 import type { Throttle } from './throttle.js';
@@ -33,9 +34,29 @@ export interface JobRun {
  * @throws FerryError CANCELED, LEASE_LOST
  */
 export async function beforeStep({ throttle, owner, progress: { control } }: JobRun, moved: number): Promise<void> {
-  if (moved > 0) await throttle.take(moved, () => control.stopped || !control.leased);
+  const stopped = () => control.stopped || !control.leased;
+  for (let left = moved; left > 0 && !stopped(); ) left -= await throttle.take(left, stopped);
   await owner.confirm();
   control.check();
+}
+
+/**
+ * A step that moves all of its ranges: as one, or in parts where a limit was lowered since it was cut.
+ * @throws FerryError CANCELED, LEASE_LOST, and what `work` throws
+ */
+export async function inParts(
+  run: JobRun,
+  ranges: Float64Array,
+  work: (part: Float64Array) => Promise<void>,
+): Promise<void> {
+  const { throttle, progress } = run;
+  const stopped = () => progress.control.stopped || !progress.control.leased;
+  for (let left = ranges; left.length > 0; ) {
+    const [part, rest] = cut(left, await throttle.take(sum(left), stopped));
+    await beforeStep(run, 0);
+    await work(part);
+    left = rest;
+  }
 }
 
 /** Steps of one job in flight: enough to keep a queue at the device, few enough to leave threads to other jobs. */

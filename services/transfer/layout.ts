@@ -49,6 +49,19 @@ export function sum(ranges: Float64Array): number {
   return total;
 }
 
+/** @returns the first so many bytes of the ranges, and the others */
+export function cut(ranges: Float64Array, length: number): [Float64Array, Float64Array] {
+  const [first, others]: [number[], number[]] = [[], []];
+  let left = length;
+  for (const range of unpack(ranges)) {
+    const here = Math.min(left, range.length);
+    if (here > 0) first.push(range.start, here);
+    if (here < range.length) others.push(range.start + here, range.length - here);
+    left -= here;
+  }
+  return [Float64Array.from(first), Float64Array.from(others)];
+}
+
 /** The first range of at least `enough` bytes, else the longest one of at least a sixteenth of that, else null. */
 export function longest(ranges: Float64Array, enough: number): Range | null {
   let found: Range | null = null;

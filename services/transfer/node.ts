@@ -4,6 +4,7 @@
  * and puts those jobs back into the queue.
  */
 import { type Job, WaitingError, Worker } from 'bullmq';
+import type { Registry } from 'prom-client';
 import type { Config } from '../../shared/config.js';
 import type { Log } from '../../shared/log.js';
 import { closeRedis, createRedis, QUEUE_PREFIX, queueName } from '../../shared/queue/connection.js';
@@ -17,6 +18,8 @@ import { BusyPatience } from './busy-patience.js';
 import { planJob } from './dry-run.js';
 import { Gate } from './gate.js';
 import { Heartbeat } from './heartbeat.js';
+import { JobMetrics } from './metrics.js';
+import { registerNodeMetrics } from './node-metrics.js';
 import { createBucket } from './throttle.js';
 
 /** So often in a lease each node looks for jobs whose node is silent. */
@@ -33,22 +36,31 @@ export interface TransferNode {
 
 export interface TransferNodeOptions {
   readonly config: Config;
+  /** Its lines say which node they are of. */
   readonly log: Log;
   readonly redisUrl: string;
   readonly jobs: NodeJobs & Pick<JobStore, 'beat'>;
   readonly version: string;
+  /** What the node measures is registered here. */
+  readonly metrics: Registry;
 }
 
 /** @throws FerryError NATIVE_MODULE, QUEUE_UNAVAILABLE */
 export async function startTransferNode(options: TransferNodeOptions): Promise<TransferNode> {
-  const { config, redisUrl, jobs } = options;
-  const log = options.log.child({ node: config.nodeName });
+  const { config, log, redisUrl, jobs } = options;
+  const metrics = new JobMetrics(options.metrics, config.pools);
   const workers = new Workers({ threads: config.threads, bufferBytes: config.bufferBytes });
   const running = new Map<string, Attempt>();
   const gate = new Gate(config.concurrency);
   const busy = new BusyPatience();
   const bucket = createBucket(config.bandwidthBytesPerSecond);
   let closing = false;
+
+  registerNodeMetrics(options.metrics, {
+    ...config,
+    workers,
+    runningPools: () => [...running.values()].flatMap(({ pool }) => pool ?? []),
+  });
 
   const process = async (job: Job, token?: string): Promise<void> => {
     const id = job.id as string;
@@ -67,7 +79,7 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
     try {
       await gate.pass(async () => {
         if (gate.full) rest();
-        const attempt = new Attempt({ workers, jobs, config, log, bucket, mayWait: busy.mayWait }, job, token);
+        const attempt = new Attempt({ workers, jobs, config, log, metrics, bucket, mayWait: busy.mayWait }, job, token);
         running.set(id, attempt);
         if (closing) attempt.stop('shutdown');
         try {
@@ -77,7 +89,7 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
         }
       });
     } finally {
-      // Also after a job that failed or was put back, which is thrown.
+      // Also after a failure, which an attempt tells BullMQ by throwing.
       if (!closing && !gate.full) goOn();
     }
   };

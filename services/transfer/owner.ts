@@ -3,6 +3,7 @@
  * of the record, the lease says until when it may write, and a hold claims the target against other jobs on all
  * nodes. An OS lock on the target (`workers/storage/open.ts`) keeps out what runs on the same machine.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../../shared/errors.js';
 import type { Log } from '../../shared/log.js';
 import type { Checkpoint } from '../../shared/queue/checkpoint.js';
@@ -42,6 +43,8 @@ export const UNSHARED: Owner = {
 
 /** Redis is asked again when the last answer is older: a step is dispatched every few ms at the most. */
 const CONFIRMED_MS = 100;
+/** While Redis is asked the lease is looked at so often. */
+const LOOK_MS = 50;
 /** Redis lets the lease run a little longer than we write: clocks drift, and a call takes its time. */
 const MARGIN = 0.2;
 
@@ -56,6 +59,8 @@ export class LeaseOwner implements Owner {
     private readonly control: ControlBlock,
     private readonly leaseMs: number,
     private readonly log: Log,
+    /** Called when a checkpoint is recorded. */
+    private readonly onCheckpoint: () => void = () => {},
   ) {}
 
   /** Call with the moment before the request that was granted was sent. */
@@ -91,18 +96,22 @@ export class LeaseOwner implements Owner {
     this.#confirming ??= this.#ask().finally(() => {
       this.#confirming = null;
     });
-    await this.#confirming;
+    await this.#whileLeased(this.#confirming);
   }
 
   async begin(checkpoint: Checkpoint | null): Promise<void> {
     const { id, attempt } = this.record;
-    if (!(await this.jobs.checkpoint(id, attempt, checkpoint, false))) throw this.#lostError();
+    if (!(await this.#whileLeased(this.jobs.checkpoint(id, attempt, checkpoint, false)))) throw this.#lostError();
   }
 
   async save(checkpoint: Checkpoint, progress: boolean): Promise<void> {
     const { id, attempt } = this.record;
     try {
-      if (await this.jobs.checkpoint(id, attempt, checkpoint, progress)) return;
+      if (await this.#whileLeased(this.jobs.checkpoint(id, attempt, checkpoint, progress))) {
+        this.log.debug('checkpoint');
+        this.onCheckpoint();
+        return;
+      }
     } catch (err) {
       if (!isAway(err)) throw err;
       // The lease says how long the job may go on without Redis; the next checkpoint claims more.
@@ -124,6 +133,26 @@ export class LeaseOwner implements Owner {
       throw err;
     }
     throw this.#lostError();
+  }
+
+  /**
+   * Redis may keep us waiting for longer than the lease lasts; whoever takes the job over then needs the target.
+   * @throws FerryError LEASE_LOST
+   */
+  async #whileLeased<T>(answer: Promise<T>): Promise<T> {
+    const answered = new AbortController();
+    const outlived = (async () => {
+      while (this.control.leased) await sleep(LOOK_MS, undefined, { signal: answered.signal });
+      throw new FerryError('LEASE_LOST', 'the lease on the job ran out while the queue server did not answer');
+    })();
+    // Whichever comes second is of no interest, a failure of it neither.
+    outlived.catch(() => {});
+    answer.catch(() => {});
+    try {
+      return await Promise.race([answer, outlived]);
+    } finally {
+      answered.abort();
+    }
   }
 
   #lostError(): FerryError {

@@ -73,6 +73,11 @@ export class JobProgress {
     return Math.min(settled + Math.floor(share * (totals.totalBytes - totals.dataBytes)), totals.totalBytes);
   }
 
+  /** Of what is durable: what this attempt copied or zeroed. */
+  get madeDurableBytes(): number {
+    return Math.max(0, this.durableBytes - this.resumedBytes - (this.#totals?.givenBytes ?? 0));
+  }
+
   /** null before the totals are known. Call at a steady pace: the rate is that between two calls. */
   sample(): Progress | null {
     const totals = this.#totals;

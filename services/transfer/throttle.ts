@@ -34,6 +34,14 @@ function setLimit(bucket: TokenBucket, bytesPerSecond: number | null): void {
   bucket.content = Math.min(bucket.content, bucket.bucketSize);
 }
 
+/** @returns the bytes taken, whole sectors or all; 0 after a while in which there were none */
+async function takePart(bucket: TokenBucket, wanted: number): Promise<number> {
+  const part = Math.min(wanted, alignDown(Math.floor(bucket.bucketSize), LEAST));
+  if (bucket.tryRemoveTokens(part)) return part;
+  await sleep(Math.min(LOOK_AGAIN_MS, Math.max(1, bucket.getWaitTime(part))));
+  return 0;
+}
+
 export class Throttle {
   readonly #job = createBucket(null);
   readonly #node: TokenBucket;
@@ -55,16 +63,22 @@ export class Throttle {
     return Math.max(LEAST, Math.min(STEP_BYTES, alignDown(Math.floor(Math.min(...limits) / PARTS), LEAST)));
   }
 
-  /** Resolves when that many bytes may move, or `stopped` says that they will not. */
-  async take(length: number, stopped: () => boolean): Promise<void> {
-    for (const bucket of [this.#job, this.#node]) {
-      let left = length;
-      while (left > 0 && bucket.bucketSize > 0 && !stopped()) {
-        const part = Math.min(left, Math.floor(bucket.bucketSize));
-        if (bucket.tryRemoveTokens(part)) left -= part;
-        else await sleep(Math.min(LOOK_AGAIN_MS, Math.max(1, bucket.getWaitTime(part))));
-      }
+  /**
+   * Waits until bytes may move, or `stopped` says that they will not.
+   * @returns how many of them: all, or what a step is by now, when the limit was lowered meanwhile. Whoever waited
+   *          on for a step of the old size would stand still, and then send all of it at once
+   */
+  async take(length: number, stopped: () => boolean): Promise<number> {
+    let taken = 0;
+    while (taken < length && !stopped()) {
+      if (this.#job.bucketSize === 0) taken = length;
+      else if (taken > 0 && taken >= this.stepBytes) break;
+      else taken += await takePart(this.#job, length - taken);
     }
+    // The limit of the node does not change.
+    let left = taken;
+    while (left > 0 && this.#node.bucketSize > 0 && !stopped()) left -= await takePart(this.#node, left);
+    return taken;
   }
 
   #limitOf(bucket: TokenBucket): number | null {

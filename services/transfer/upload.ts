@@ -10,7 +10,7 @@ import { PROBE_BYTES, type ZeroCost } from '../../workers/storage/zero-cost.js';
 import { zeroMethods } from '../../workers/storage/zero-ladder.js';
 import { Checkpoints } from './checkpoints.js';
 import {
-  beforeStep,
+  inParts,
   type JobRun,
   makeResult,
   roundMs,
@@ -180,14 +180,16 @@ class Upload {
     const { allocation, detectZeroes } = this.request.options;
     const control = progress.control.memory;
     const steps = copySteps(data, () => throttle.stepBytes);
-    await runSteps(steps, stepsInFlight(workers), progress.control, async ({ ranges, length, span }) => {
-      await beforeStep(this.job, length);
-      const buffer = await workers.buffers.acquire();
-      try {
-        await workers.run('copy', { source, target, ranges, detectZeroes, targetZeroed, allocation, buffer, control });
-      } finally {
-        workers.buffers.release(buffer);
-      }
+    await runSteps(steps, stepsInFlight(workers), progress.control, async ({ ranges, span }) => {
+      await inParts(this.job, ranges, async (part) => {
+        const buffer = await workers.buffers.acquire();
+        const step = { source, target, ranges: part, detectZeroes, targetZeroed, allocation, buffer, control };
+        try {
+          await workers.run('copy', step);
+        } finally {
+          workers.buffers.release(buffer);
+        }
+      });
       copied.add(span);
     });
   }

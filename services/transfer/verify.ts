@@ -3,10 +3,9 @@ import type { Checksum } from '../../shared/schemas/job.js';
 import { MiB, type Range } from '../../shared/units.js';
 import type { SourceHandle, TargetHandle } from '../../workers/storage/handle.js';
 import { CHECKSUM_ALGORITHM } from '../../workers/tasks/checksum.js';
-import { slice } from '../../workers/tasks/ranges.js';
+import { overlap, slice } from '../../workers/tasks/ranges.js';
 import { ChecksumFold } from './checksum-fold.js';
 import { beforeStep, type JobRun, stepsInFlight } from './job.js';
-import { sum } from './layout.js';
 import type { UploadLayout } from './plan.js';
 import { runSteps } from './steps.js';
 
@@ -31,8 +30,8 @@ export async function verifyCopy(
   const fold = new ChecksumFold();
   await runSteps(parts(layout.totalBytes), stepsInFlight(workers), progress.control, async (part, index) => {
     const stop = part.start + part.length;
-    const read = sum(slice(sourceData, part.start, stop)) + sum(slice(targetData, part.start, stop));
-    await beforeStep(run, Math.min(read, 2 * part.length));
+    // As in copying a byte counts once, read on both sides or on one.
+    await beforeStep(run, Math.max(overlap(sourceData, part.start, stop), overlap(targetData, part.start, stop)));
     const buffer = await workers.buffers.acquire();
     try {
       const digests = await workers.run('checksum', {

@@ -2,7 +2,7 @@
 import type { Allocation } from '../../shared/zero-methods.js';
 import type { TargetHandle } from '../../workers/storage/handle.js';
 import type { Coverage } from './coverage.js';
-import { beforeStep, type JobRun, stepsInFlight } from './job.js';
+import { beforeStep, inParts, type JobRun, stepsInFlight } from './job.js';
 import { zeroSteps } from './layout.js';
 import { runSteps } from './steps.js';
 
@@ -21,9 +21,14 @@ export async function zeroRanges(run: JobRun, work: ZeroWork, settled: Coverage)
   // Zeroes that have to be written move like data; those that the storage makes by itself do not.
   const written = work.target.zeroWrites;
   const steps = written ? zeroSteps(work.ranges, () => throttle.stepBytes) : zeroSteps(work.ranges);
-  await runSteps(steps, stepsInFlight(workers), control, async ({ ranges, length, span }) => {
-    await beforeStep(run, written ? length : 0);
-    await workers.run('zero', { ...work, ranges, control: control.memory });
+  const zero = (part: Float64Array) => workers.run('zero', { ...work, ranges: part, control: control.memory });
+  await runSteps(steps, stepsInFlight(workers), control, async ({ ranges, span }) => {
+    if (written) {
+      await inParts(run, ranges, zero);
+    } else {
+      await beforeStep(run, 0);
+      await zero(ranges);
+    }
     settled.add(span);
   });
 }

@@ -25,6 +25,7 @@ import { BatchStore } from './batch-store.js';
 import { canonicalJson, sha256 } from './canonical.js';
 import type { Checkpoint } from './checkpoint.js';
 import { closeRedis, createRedis, queueCall } from './connection.js';
+import { type PoolDepth, queueDepth } from './depth.js';
 import { keys } from './keys.js';
 import { countJobs, type JobFilter, type JobPage, listJobs } from './listing.js';
 import { Maintenance } from './maintenance.js';
@@ -205,6 +206,11 @@ export class JobStore implements NodeJobs {
     return countJobs(this.#redis);
   }
 
+  /** Jobs by pool, state and what they wait for: of the pools of the configuration, and of others that have jobs. */
+  depth(): Promise<ReadonlyMap<string, PoolDepth>> {
+    return queueDepth(this.#redis, this.#scheduler, this.#config.pools);
+  }
+
   /**
    * A waiting job is canceled at once; a running one is asked to stop (`cancelRequested`), its node ends it.
    * @throws FerryError JOB_NOT_FOUND
@@ -303,9 +309,17 @@ export class JobStore implements NodeJobs {
   async start(id: string, node: string): Promise<JobRecord | null | number> {
     const error = encodeJson(NODE_LOST);
     const answer = await this.#run('start', id, node, MAX_ABANDONED, error, this.#config.leaseMs);
+    if (answer.length > 3) return decodeRecord(pairsToHash(answer));
+    if (answer.length === 1) return Number(answer[0]);
+    const [job, batch, state] = answer;
+    if (state !== undefined) {
+      const ids = { job, ...(batch ? { batch } : {}) };
+      if (state === 'failed') this.#log.error({ ...ids, state, error: NODE_LOST }, state);
+      else this.#log.info({ ...ids, state }, state);
+    }
     // It may have ended instead, and made room in its batch.
-    if (answer.length === 0) this.#maintenance.now();
-    return answer.length === 1 ? Number(answer[0]) : decodeRecord(pairsToHash(answer));
+    this.#maintenance.now();
+    return null;
   }
 
   async report(id: string, attempt: number, phase: JobPhase, progress: Progress | null): Promise<boolean> {

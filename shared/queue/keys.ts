@@ -8,6 +8,7 @@
  *   ferry:jobs:<field>:<v>    the same for state, kind, pool, batch
  *   ferry:jobs:ended          ids by the time they ended in ms, for retention; disks of a batch go with their batch
  *   ferry:jobs:counts         hash `<pool>|<state>` → number of jobs
+ *   ferry:jobs:waiting        hash, pool → number of jobs that wait for a place in their batch
  *   ferry:outbox              ids by time: ready to run, perhaps not yet known to BullMQ
  *   ferry:idem:<sha256>       hash of an Idempotency-Key: id, kind, state (when trimmed), body (its sha256)
  *   ferry:batch:<id>          hash, the batch; `n:<state>` counts its disks, `admitted` those that BullMQ may have
@@ -29,6 +30,7 @@ export const keys = {
   index: (field: IndexField, value: string) => `${KEY_BASE}jobs:${field}:${value}`,
   ended: `${KEY_BASE}jobs:ended`,
   counts: `${KEY_BASE}jobs:counts`,
+  waiting: `${KEY_BASE}jobs:waiting`,
   outbox: `${KEY_BASE}outbox`,
   batch: (id: string) => `${KEY_BASE}batch:${id}`,
   batches: `${KEY_BASE}batches:all`,

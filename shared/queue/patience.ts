@@ -32,3 +32,12 @@ export async function atMost(ms: number, work: Promise<unknown>): Promise<void> 
   await Promise.race([work.catch(() => {}), late]);
   stop.abort();
 }
+
+/** Waits for the answer of a queue server, but not longer. @throws FerryError QUEUE_UNAVAILABLE when it takes longer */
+export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new FerryError('QUEUE_UNAVAILABLE', 'the queue server does not answer')), ms);
+  });
+  return await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}

@@ -58,7 +58,8 @@ export async function settle(r: Reconciler, id: string): Promise<boolean> {
     const state = await r.run('abandon', id, record.attempt, MAX_ABANDONED, encodeJson(NODE_LOST));
     // Whoever has the lease may still write; nobody else gets the job before it has run out.
     if (state === 'leased') return false;
-    r.log.warn({ job: id, attempt: record.attempt, node: record.node, state }, 'a running job lost its node');
+    const batch = record.batch === null ? {} : { batch: record.batch.id };
+    r.log.warn({ job: id, ...batch, attempt: record.attempt, from: record.node, state }, 'a running job lost its node');
     if (state !== 'queued') return true;
   }
   if (entry === 'failed' || entry === 'completed') {

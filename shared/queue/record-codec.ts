@@ -20,6 +20,7 @@ export function decodeRecord(hash: RecordHash): JobRecord | null {
     error: json<JobError>(hash, 'error'),
     attempt: Number(hash.attempt ?? 0),
     node: text(hash, 'node'),
+    lostNode: text(hash, 'lost'),
     cancelRequested: hash.cancelRequested === '1',
     pauseRequested: hash.pauseRequested === '1',
     batch: hash.batch ? { id: hash.batch, vm: hash.vm ?? '' } : null,

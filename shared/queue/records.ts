@@ -19,6 +19,8 @@ export interface JobRecord {
   readonly attempt: number;
   /** The node that runs it or ran it last. */
   readonly node: string | null;
+  /** The node that did not answer any more, from which this attempt took the job over; null: it did not. */
+  readonly lostNode: string | null;
   readonly cancelRequested: boolean;
   readonly pauseRequested: boolean;
   /** Where the job is a disk of a batch. */

@@ -85,6 +85,17 @@ export class Scheduler {
     return state === 'unknown' ? 'missing' : state;
   }
 
+  /** Entries that wait for a worker, and those that wait until it is time for another try; one round trip. */
+  async depth(pool: string): Promise<{ readonly ready: number; readonly delayed: number }> {
+    const queue = await this.queue(pool);
+    const {
+      waiting = 0,
+      prioritized = 0,
+      delayed = 0,
+    } = await queueCall(() => queue.getJobCounts('waiting', 'prioritized', 'delayed'));
+    return { ready: waiting + prioritized, delayed };
+  }
+
   /** Which of these jobs BullMQ does not know; one round trip. */
   async missing(jobs: readonly { id: string; pool: string }[]): Promise<Set<string>> {
     if (jobs.length === 0) return new Set();

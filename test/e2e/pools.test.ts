@@ -53,10 +53,15 @@ describe('nodes of several pools', function () {
     await node.line();
   }
 
-  async function upload(name: string, pool: string, bandwidthBytesPerSecond: number | null): Promise<string> {
+  async function upload(
+    name: string,
+    pool: string,
+    bandwidthBytesPerSecond: number | null,
+    source = 'source.img',
+  ): Promise<string> {
     const request = {
       kind: 'upload',
-      source: { type: 'file', path: dir.join('source.img') },
+      source: { type: 'file', path: dir.join(source) },
       target: { type: 'file', path: dir.join(name) },
       options: { bandwidthBytesPerSecond },
       pool,
@@ -75,10 +80,13 @@ describe('nodes of several pools', function () {
     await startNode('other', 'fast');
     for (const id of waiting) await until('it ends', async () => (await stateOf(id)) === 'completed', 20_000);
     expect(await stateOf(long)).to.equal('active');
+    // A job that fails gives its place back like any other.
+    const gone = await upload('gone.img', 'default', null, 'missing.img');
     // And the busy one takes from both pools again when it is free.
     await jobs.patch(long, { bandwidthBytesPerSecond: null });
     await until('the long one ends', async () => (await stateOf(long)) === 'completed');
     await assertSameBytes(dir.join('source.img'), dir.join('long.img'));
+    await until('the one without a source fails', async () => (await stateOf(gone)) === 'failed');
     const last = await upload('last.img', 'default', null);
     await until('the last one ends', async () => (await stateOf(last)) === 'completed');
   });

@@ -14,6 +14,8 @@ import { FERRY, type Running, start, until } from '../integration/cli/programs.j
 
 const MiB = 1024 * 1024;
 const SIZE = 96 * MiB;
+/** Short, so that a frozen node loses its job soon. */
+const LEASE = { FERRY_LEASE_MS: '1500' };
 const needsTracing = needs(isRoot && hasCommand('strace'), 'root and strace');
 
 describe('nodes that share a Redis', function () {
@@ -26,7 +28,7 @@ describe('nodes that share a Redis', function () {
   beforeEach(async () => {
     dir = await tempDir();
     redis = await TestRedis.start();
-    jobs = await JobStore.open({ redisUrl: redis.url, config: readConfig({}), log: createLog('silent') });
+    jobs = await JobStore.open({ redisUrl: redis.url, config: readConfig(LEASE), log: createLog('silent') });
   });
 
   afterEach(async () => {
@@ -41,6 +43,7 @@ describe('nodes that share a Redis', function () {
       FERRY_REDIS_URL: redis.url,
       FERRY_STORAGE_ROOTS: dir.path,
       FERRY_NODE_NAME: name,
+      ...LEASE,
     });
     nodes.push(node);
     await node.line();

@@ -12,21 +12,32 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { type Loan, lend } from './cleanup.js';
 
+export interface RedisAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly password: string;
+}
+
 export class TestRedis {
   readonly url: string;
   readonly #directory: string;
   readonly #loan: Loan;
   #child: ChildProcess | undefined;
 
-  static async start(): Promise<TestRedis> {
-    const redis = new TestRedis(await mkdtemp(join(tmpdir(), 'ferry-redis-')));
+  /** @param listen  also on TCP there, with a password, as for nodes on other machines: `url` says how */
+  static async start(listen?: RedisAddress): Promise<TestRedis> {
+    const redis = new TestRedis(await mkdtemp(join(tmpdir(), 'ferry-redis-')), listen);
     await redis.start();
     return redis;
   }
 
-  private constructor(directory: string) {
+  private constructor(
+    directory: string,
+    private readonly listen: RedisAddress | undefined,
+  ) {
     this.#directory = directory;
-    this.url = `unix://${this.socket}`;
+    this.url =
+      listen === undefined ? `unix://${this.socket}` : `redis://:${listen.password}@${listen.host}:${listen.port}`;
     // Given back even when the test process dies early.
     this.#loan = lend(`redis-server in ${directory}`, () => {
       this.#child?.kill('SIGKILL');
@@ -40,7 +51,9 @@ export class TestRedis {
 
   /** Starts the server over the data it left; resolves when it answers. */
   async start(): Promise<void> {
-    const options = ['--port', '0', '--unixsocket', this.socket, '--dir', this.#directory, '--save', ''];
+    const { host, port, password } = this.listen ?? {};
+    const options = ['--port', `${port ?? 0}`, '--unixsocket', this.socket, '--dir', this.#directory, '--save', ''];
+    if (host !== undefined) options.push('--bind', host, '--requirepass', String(password));
     // `always`: a test that kills the server must not lose what was acknowledged.
     options.push('--appendonly', 'yes', '--appendfsync', 'always');
     const child = spawn('redis-server', options, { stdio: ['ignore', 'ignore', 'ignore'] });
@@ -49,7 +62,8 @@ export class TestRedis {
     child.once('error', (error) => {
       failure = new Error(`redis-server could not be started (Debian: redis-server): ${error.message}`);
     });
-    const probe = new Redis(this.socket, { lazyConnect: true, retryStrategy: () => 20, maxRetriesPerRequest: null });
+    const patient = { lazyConnect: true, retryStrategy: () => 20, maxRetriesPerRequest: null };
+    const probe = new Redis(this.socket, { ...patient, ...this.#password });
     probe.on('error', () => {});
     try {
       const answered = probe.ping();
@@ -81,7 +95,11 @@ export class TestRedis {
 
   /** A plain connection, to look behind the scenes; the caller disconnects it. */
   client(): Redis {
-    return new Redis(this.socket);
+    return new Redis(this.socket, this.#password);
+  }
+
+  get #password(): { password?: string } {
+    return this.listen === undefined ? {} : { password: this.listen.password };
   }
 
   async stop(): Promise<void> {

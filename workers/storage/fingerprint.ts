@@ -56,13 +56,16 @@ function identityOf(device: string, name: string): string {
   return `block:${name}`;
 }
 
-/** Write and discard requests and sectors since the device came up, on this machine; null where nobody counts. */
+/**
+ * Sectors written (also by zeroing) and discarded since the device came up, on this machine; null where nobody counts.
+ * Not the number of requests: a flush counts as a write of no sectors, and everybody who looks flushes.
+ */
 function writesOf(device: string): string | null {
   // Without statistics the counters are there and stand still. A partition has the queue of its disk.
   if ((readProperty(device, 'queue/iostats') ?? readProperty(device, '../queue/iostats')) === '0') return null;
   const fields = readProperty(device, 'stat')?.split(/\s+/);
   if (fields === undefined || fields.length < 7) return null;
-  return [bootId(), fields[4], fields[6], fields[11] ?? '', fields[13] ?? ''].join(':');
+  return [bootId(), fields[6], fields[13] ?? ''].join(':');
 }
 
 function bootId(): string {

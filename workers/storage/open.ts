@@ -116,9 +116,11 @@ export async function openTarget(io: NativeIo, request: OpenTargetRequest): Prom
     };
   } catch (thrown) {
     if (directFd !== null) io.close(directFd);
-    // Not a file that somebody else locked since we made it: it would write to a file without a name.
+    // Not a file that somebody else locked since we made it: it would write to a file without a name. Nor one that
+    // whoever has our job by now may be writing: on storage that nodes share, our lock may have gone with the lease.
+    const lost = thrown instanceof FerryError && thrown.code === 'LEASE_LOST';
     try {
-      if (created && owned) removeCreated(fd, found.path);
+      if (created && owned && !lost) removeCreated(fd, found.path);
     } finally {
       io.close(fd);
     }

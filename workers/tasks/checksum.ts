@@ -8,15 +8,16 @@ import { FerryError } from '../../shared/errors.js';
 import type { Range } from '../../shared/units.js';
 import { view } from '../buffers.js';
 import { ControlBlock } from '../control.js';
-import { loadNative, type NativeIo } from '../native/index.js';
+import type { NativeIo } from '../native/index.js';
 import { readFully, readTarget } from '../storage/transfer.js';
+import { threadIo } from '../timed-io.js';
 import type { ChecksumStep, TaskFunction } from './contracts.js';
 import { touches } from './ranges.js';
 
 export const CHECKSUM_ALGORITHM = 'sha256';
 
 export const checksum: TaskFunction<'checksum'> = (step) => {
-  const io = loadNative();
+  const io = threadIo();
   const control = new ControlBlock(step.control);
   const stop = step.start + step.length;
   const digests: Buffer[] = [];

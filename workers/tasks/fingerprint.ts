@@ -1,5 +1,5 @@
-import { loadNative } from '../native/index.js';
 import { fingerprintOf } from '../storage/fingerprint.js';
+import { threadIo } from '../timed-io.js';
 import type { TaskFunction } from './contracts.js';
 
-export const fingerprint: TaskFunction<'fingerprint'> = ({ handle }) => fingerprintOf(loadNative(), handle);
+export const fingerprint: TaskFunction<'fingerprint'> = ({ handle }) => fingerprintOf(threadIo(), handle);

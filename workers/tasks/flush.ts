@@ -1,7 +1,7 @@
-import { loadNative } from '../native/index.js';
 import { flushTarget } from '../storage/flush.js';
+import { threadIo } from '../timed-io.js';
 import type { TaskFunction } from './contracts.js';
 
 export const flush: TaskFunction<'flush'> = ({ target }) => {
-  flushTarget(loadNative(), target);
+  flushTarget(threadIo(), target);
 };

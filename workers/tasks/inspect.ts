@@ -3,17 +3,18 @@
  * it for a job would find, busy devices included.
  */
 import { confinePath } from '../../shared/storage-roots.js';
-import { loadNative, type NativeIo } from '../native/index.js';
+import type { NativeIo } from '../native/index.js';
 import { queueLimits } from '../storage/block-queue.js';
 import { probeDirectIo } from '../storage/direct-io.js';
 import { FILE_UNIT } from '../storage/handle.js';
 import { assertNotSource, identify, lockTarget, openExisting, settleSize, sizeOf } from '../storage/open.js';
 import { ladderMethods } from '../storage/zero-ladder.js';
+import { threadIo } from '../timed-io.js';
 import type { InspectRequest, TargetInspection, TaskFunction } from './contracts.js';
 
 /** @throws what `openTarget` throws, except that nothing is created or resized */
 export const inspect: TaskFunction<'inspect'> = async (request) => {
-  const io = loadNative();
+  const io = threadIo();
   const found = await confinePath(
     { path: request.path, field: 'target.path', allow: [request.type], mayCreate: request.type === 'file' },
     request.roots,

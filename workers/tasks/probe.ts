@@ -10,7 +10,7 @@ import { performance } from 'node:perf_hooks';
 import { asFerryError, FerryError } from '../../shared/errors.js';
 import { MiB } from '../../shared/units.js';
 import { ALLOCATIONS, type Allocation, type ZeroMethod } from '../../shared/zero-methods.js';
-import { loadNative, type NativeIo } from '../native/index.js';
+import type { NativeIo } from '../native/index.js';
 import { queueLimits } from '../storage/block-queue.js';
 import { closeStorage } from '../storage/close.js';
 import { probeDirectIo } from '../storage/direct-io.js';
@@ -20,6 +20,7 @@ import type { StorageKind, TargetHandle } from '../storage/handle.js';
 import { openTarget } from '../storage/open.js';
 import { writeTarget } from '../storage/transfer.js';
 import { ladderMethods, tryZeroMethod } from '../storage/zero-ladder.js';
+import { threadIo } from '../timed-io.js';
 import type { TaskFunction } from './contracts.js';
 import type { ProbeReport, ProbeRequest } from './probe-report.js';
 
@@ -28,7 +29,7 @@ const RANGE = 16 * MiB;
 
 /** @throws FerryError PATH_NOT_FOUND, PATH_NOT_SUPPORTED, TARGET_BUSY, STORAGE_* */
 export const probe: TaskFunction<'probe'> = async (request) => {
-  const io = loadNative();
+  const io = threadIo();
   const stats = guard(request.path, 'look at', () => statOrNull(request.path));
   if (stats === null) throw new FerryError('PATH_NOT_FOUND', `${request.path} does not exist`, { path: request.path });
   if (stats.isBlockDevice()) return request.overwrite ? await tryDevice(io, request) : lookAtDevice(io, request);

@@ -28,6 +28,15 @@ export function slice(pairs: Float64Array, start: number, stop: number): Float64
   return pairs.slice(first, last);
 }
 
+/** Bytes of [start, stop) that lie in the ranges, which are in order. */
+export function overlap(pairs: Float64Array, start: number, stop: number): number {
+  let total = 0;
+  for (const range of unpack(slice(pairs, start, stop))) {
+    total += Math.min(range.start + range.length, stop) - Math.max(range.start, start);
+  }
+  return total;
+}
+
 /** Number of the first range that ends behind `position`, by bisection: there may be a hundred thousand. */
 function firstEndingBehind(pairs: Float64Array, position: number): number {
   let low = 0;

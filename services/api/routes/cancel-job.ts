@@ -26,7 +26,7 @@ export const cancelJob: Route = {
     const id = jobIdOf(request);
     readQuery(NoQuery, request);
     const record = await jobs.cancel(id);
-    log.info({ ...logIds(record), state: record.state }, 'job canceled');
+    log.info({ ...logIds(record), state: record.state }, 'cancel requested');
     response.status(202).json(jobView(record));
   },
 };

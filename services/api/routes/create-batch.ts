@@ -52,7 +52,7 @@ export const createBatch: Route = {
     if (created === null) {
       await checkBatch(context, batch);
       created = await jobs.batches.create(batch, { idempotencyKey });
-      if (!created.replayed) log.info({ batch: created.id, disks: created.disks }, 'batch submitted');
+      if (!created.replayed) log.info({ batch: created.id, pool: batch.pool, disks: created.disks }, 'batch submitted');
     }
     response.status(202).location(batchLinks(created.id).self).json(batchAccepted(created));
   },

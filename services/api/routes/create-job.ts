@@ -62,7 +62,8 @@ export const createJob: Route = {
     if (created === null) {
       if (context.checkStorage) await checkStorage(context, job);
       created = await context.jobs.create(job, { idempotencyKey });
-      if (!created.replayed) context.log.info({ job: created.id, kind: job.kind }, 'job submitted');
+      if (!created.replayed)
+        context.log.info({ job: created.id, kind: job.kind, pool: job.pool, state: 'queued' }, 'queued');
     }
     response.status(202).location(jobLinks(created.id).self).json(jobAccepted(created));
   },

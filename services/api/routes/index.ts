@@ -14,6 +14,7 @@ import { jobEvents } from './job-events.js';
 import { listBatches } from './list-batches.js';
 import { listJobs } from './list-jobs.js';
 import { listNodes } from './list-nodes.js';
+import { metrics } from './metrics.js';
 import { openApi } from './openapi.js';
 import { patchJob } from './patch-job.js';
 
@@ -22,7 +23,7 @@ export function routes(context: ApiContext): readonly Route[] {
     ...[createJob, listJobs, getJob, patchJob, cancelJob, jobEvents, pauseJob, resumeJob, retryJob],
     ...[createBatch, listBatches, getBatch, cancelBatch, batchEvents, pauseBatch, resumeBatch, retryBatch],
     listNodes,
-    ...[healthz, readyz],
+    ...[metrics, healthz, readyz],
   ];
   return [...described, openApi(context, described)];
 }

@@ -17,7 +17,7 @@ interface Action {
   readonly description?: string;
   /** What the 202 means. */
   readonly accepted: string;
-  /** In the log. */
+  /** In the log, with the state that came of it. */
   readonly done: string;
   run(jobs: JobStore, id: string): Promise<JobRecord>;
 }
@@ -61,7 +61,7 @@ export const pauseJob = jobAction({
   summary: 'Pause a job',
   description: 'What a running job has done is kept; it goes on from there when it is resumed.',
   accepted: 'paused, or asked to stop: then it becomes `paused` unless it ends first',
-  done: 'job paused',
+  done: 'pause requested',
   run: (jobs, id) => jobs.pause(id),
 });
 
@@ -69,7 +69,7 @@ export const resumeJob = jobAction({
   verb: 'resume',
   summary: 'Let a paused job go on',
   accepted: 'queued; or it goes on running, when it had not stopped yet',
-  done: 'job resumed',
+  done: 'resumed',
   run: (jobs, id) => jobs.resume(id),
 });
 
@@ -77,6 +77,6 @@ export const retryJob = jobAction({
   verb: 'retry',
   summary: 'Queue a failed or canceled job once more',
   accepted: 'queued',
-  done: 'job retried',
+  done: 'retried',
   run: (jobs, id) => jobs.retry(id),
 });

@@ -35,7 +35,7 @@ export const patchJob: Route = {
     readQuery(NoQuery, request);
     const patch = validate(JobPatch, await readJson(request, response, true), 'body');
     const record = await jobs.patch(id, patch);
-    log.info({ ...logIds(record), ...patch }, 'job changed');
+    log.info({ ...logIds(record), ...patch }, 'changed');
     response.json(jobView(record));
   },
 };

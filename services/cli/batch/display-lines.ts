@@ -9,7 +9,7 @@ import type { Screen } from '../context.js';
 import type { Display } from '../display.js';
 import { count, progressWords } from '../words.js';
 import { batchEndLines } from './report.js';
-import { diskTitle, sumBatch } from './summary.js';
+import { amountOf, diskTitle, sumBatch } from './summary.js';
 
 const EVERY_MS = 5000;
 const EVERY_PERCENT = 10;
@@ -67,8 +67,8 @@ function totalLine(batch: BatchView): string {
   const { endedDisks, disks } = sumBatch(batch);
   const ended = `${endedDisks} of ${count(disks, 'disk')}`;
   if (batch.progress === null) return `${batch.state}  ${ended}`;
-  const { amount, rate, left } = progressWords('copying', batch.progress);
+  const { rate, left } = progressWords('copying', batch.progress);
   const moving = batch.state === 'active' ? [rate, left] : [];
-  const words = [batch.state, `${batch.progress.percent.toFixed(1)} %`, ended, amount, ...moving];
+  const words = [batch.state, `${batch.progress.percent.toFixed(1)} %`, ended, amountOf(batch.progress), ...moving];
   return words.filter((word) => word !== '').join('  ');
 }

@@ -3,7 +3,7 @@ import type { BatchView } from '../../../shared/schemas/batch.js';
 import type { ApiClient } from '../api-client.js';
 import type { Context, Screen } from '../context.js';
 import { type Display, JsonDisplay } from '../display.js';
-import { followAndReport } from '../following.js';
+import { type FollowOptions, followAndReport } from '../following.js';
 import { BarsDisplay } from './display-bars.js';
 import { BatchLineDisplay } from './display-lines.js';
 import { failureLines } from './report.js';
@@ -13,8 +13,14 @@ import { sumBatch } from './summary.js';
 const REST_MS_PER_DISK = 1;
 
 /** @returns the exit code: of the batch's end, or of the signal that ended the watching */
-export async function followBatch(context: Context, client: ApiClient, id: string, json: boolean): Promise<number> {
+export async function followBatch(
+  context: Context,
+  client: ApiClient,
+  id: string,
+  { json, answered }: FollowOptions,
+): Promise<number> {
   return await followAndReport(context, {
+    answered,
     ask: (etag, waitSeconds) => client.batches.batchAfter(id, etag, waitSeconds),
     display: batchDisplay(context.screen, json),
     goesOn: `the batch goes on. Follow it with "ferry batch status ${id} --follow", stop it with "ferry batch cancel ${id}"`,

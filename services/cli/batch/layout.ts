@@ -6,8 +6,8 @@
 import columnsOf from 'string-width';
 import type { BatchView } from '../../../shared/schemas/batch.js';
 import { formatBytes } from '../../../shared/units.js';
-import { cut, formatRate, inColumn, progressWords } from '../words.js';
-import { sumBatch, summarizeVm, tally, type VmSummary, vmNews } from './summary.js';
+import { cut, inColumn, progressWords } from '../words.js';
+import { amountOf, sumBatch, summarizeVm, tally, type VmSummary, vmNews } from './summary.js';
 
 export interface Size {
   readonly columns: number;
@@ -104,6 +104,6 @@ function bar(percent: number, width: number): string {
 function totalWords({ progress, state }: BatchView): string[] {
   if (progress === null) return [];
   if (state !== 'active') return [formatBytes(progress.doneBytes)];
-  const { amount, left } = progressWords('copying', progress);
-  return [formatRate(progress.bytesPerSecond), left, amount];
+  const { rate, left } = progressWords('copying', progress);
+  return [rate, left, amountOf(progress)];
 }

@@ -1,6 +1,7 @@
 /** A batch and its VMs in few numbers, as people count them. Pure functions; nothing here prints. Sizes are bytes. */
 import type { BatchDiskView, BatchView, BatchVmView } from '../../../shared/schemas/batch.js';
 import { ENDED_STATES, JOB_STATES, type JobError, type JobState, type Progress } from '../../../shared/schemas/job.js';
+import { formatBytes } from '../../../shared/units.js';
 import { formatRate, jobStage } from '../words.js';
 
 export interface VmSummary {
@@ -35,8 +36,9 @@ function vmStage(state: JobState, disks: readonly BatchDiskView[]): string {
   return running === undefined ? 'waiting' : jobStage({ ...running, requested: null });
 }
 
-function rateOf({ state, progress }: BatchDiskView): number {
-  return state === 'active' ? (progress?.bytesPerSecond ?? 0) : 0;
+/** While it is opened, a disk that was taken over still shows the progress of the attempt before. */
+function rateOf({ state, phase, progress }: BatchDiskView): number {
+  return state === 'active' && phase !== 'opening' ? (progress?.bytesPerSecond ?? 0) : 0;
 }
 
 /** Of all disks together. One that was not opened yet counts as an average one: its size is not known. */
@@ -78,6 +80,12 @@ export function tally(things: readonly { readonly state: JobState }[]): string {
     .filter(([n]) => n > 0)
     .map(([n, state]) => `${n} ${state}`)
     .join(', ');
+}
+
+/** `31 GiB of 60 GiB`, and how much of it was read back: several disks are in several phases at once. */
+export function amountOf({ doneBytes, totalBytes, verifiedBytes }: Progress): string {
+  const verified = verifiedBytes === 0 ? '' : `, ${formatBytes(verifiedBytes)} verified`;
+  return `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}${verified}`;
 }
 
 /** `web-1 /dev/vg/web-1`: a disk as people find it again. */

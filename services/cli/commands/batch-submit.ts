@@ -49,7 +49,7 @@ async function submit(context: Context, file: string, flags: SubmitFlags): Promi
   const json = flags.json === true;
   if (flags.follow === true) {
     if (!json) screen.line(`batch ${batch.id}: ${disksOf(batch.disks, plan.request.vms.length)}`);
-    return await followBatch(context, client, batch.id, json);
+    return await followBatch(context, client, batch.id, { json, answered: true });
   }
   const words = `batch ${batch.id} is ${batch.state}: ${disksOf(batch.disks, plan.request.vms.length)}`;
   screen.line(json ? JSON.stringify(batch) : words);

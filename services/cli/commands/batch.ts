@@ -35,7 +35,8 @@ function addStatus(batch: Command, context: Context): void {
   addClientFlags(command).action(async (id: string, flags: FollowFlags) => {
     const client = clientOf(flags, context);
     const json = flags.json === true;
-    if (flags.follow === true) return context.exitWith(await followBatch(context, client, id, json));
+    if (flags.follow === true)
+      return context.exitWith(await followBatch(context, client, id, { json, answered: false }));
     const view = await client.batches.batch(id);
     if (json) context.screen.line(JSON.stringify(view));
     else for (const line of batchLines(view)) context.screen.line(line);
@@ -72,8 +73,10 @@ function addRetry(batch: Command, context: Context): void {
     .option('--follow', 'show it until it ends; the exit code says how');
   addClientFlags(command).action(async (id: string, flags: FollowFlags) => {
     const client = clientOf(flags, context);
+    const json = flags.json === true;
     const summary = await client.batches.tell(id, 'retry');
-    if (flags.follow === true) return context.exitWith(await followBatch(context, client, id, flags.json === true));
+    if (flags.follow === true)
+      return context.exitWith(await followBatch(context, client, id, { json, answered: true }));
     tell(context, flags, summary, ({ state, counts }) => `is ${state}: ${count(counts.queued, 'disk')} wait`);
   });
 }

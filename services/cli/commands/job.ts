@@ -20,7 +20,7 @@ export function addJob(program: Command, context: Context): void {
   addClientFlags(command).action(async (id: string, flags: FollowFlags) => {
     const client = clientOf(flags, context);
     const json = flags.json === true;
-    if (flags.follow === true) return context.exitWith(await followJob(context, client, id, json));
+    if (flags.follow === true) return context.exitWith(await followJob(context, client, id, { json, answered: false }));
     const job = await client.job(id);
     if (json) context.screen.line(JSON.stringify(job));
     else for (const line of jobLines(job)) context.screen.line(line);
@@ -47,7 +47,7 @@ export function addRetry(program: Command, context: Context): void {
     const client = clientOf(flags, context);
     const json = flags.json === true;
     const job = await client.tell(id, 'retry');
-    if (flags.follow === true) return context.exitWith(await followJob(context, client, id, json));
+    if (flags.follow === true) return context.exitWith(await followJob(context, client, id, { json, answered: true }));
     context.screen.line(json ? JSON.stringify(job) : `job ${job.id} is ${job.state}`);
   });
 }

@@ -29,7 +29,7 @@ export function addResume(program: Command, context: Context): void {
     const client = clientOf(flags, context);
     const json = flags.json === true;
     const job = await client.tell(id, 'resume');
-    if (flags.follow === true) return context.exitWith(await followJob(context, client, id, json));
+    if (flags.follow === true) return context.exitWith(await followJob(context, client, id, { json, answered: true }));
     context.screen.line(json ? JSON.stringify(job) : `job ${job.id} is ${job.state}`);
   });
 }

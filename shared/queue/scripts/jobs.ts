@@ -29,10 +29,12 @@ return known(ARGV[2], ARGV[3], '') or { 'unknown' }
 `;
 
 // ARGV: 2 id, 3 node, 4 how often a job may lose its node, 5 error for when it does more often, 6 ms of the lease
-// → the record as key, value, …; empty when there is nothing to do; { ms } while somebody else has a lease
+// → the record as key, value, …; empty when there is nothing to do; { ms } while somebody else has a lease;
+// { id, batch, state } when it was not started but came into that state by this
 const start = `
 local id = ARGV[2]
-local job = redis.call('HMGET', jobKey(id), 'state', 'cancelRequested', 'startedAt', 'pauseRequested', 'admitted', 'lease')
+local job = redis.call('HMGET', jobKey(id), 'state', 'cancelRequested', 'startedAt', 'pauseRequested', 'admitted',
+  'lease', 'batch', 'node', 'lost')
 local state = job[1]
 if state ~= 'queued' and state ~= 'active' then return {} end
 local left = job[6] - nowMs
@@ -40,21 +42,21 @@ if state == 'active' and left > 0 then return { string.format('%.0f', left) } en
 if job[2] == '1' then
   cancelNow(id)
   announce(id)
-  return {}
+  return { id, job[7], 'canceled' }
 end
 if state == 'active' and job[4] == '1' then
   move(id, 'paused')
   announce(id)
-  return {}
+  return { id, job[7], 'paused' }
 end
 -- Withdrawn since BullMQ had it: paused, or its batch was.
 if job[5] == '0' then return {} end
 -- Still active: the node that had it is gone.
-if state == 'active' and abandoned(id, ARGV[4], ARGV[5]) then return {} end
+if state == 'active' and abandoned(id, ARGV[4], ARGV[5]) then return { id, job[7], 'failed' } end
 move(id, 'active')
 redis.call('HINCRBY', jobKey(id), 'attempt', 1)
 redis.call('HSET', jobKey(id), 'phase', 'opening', 'node', ARGV[3], 'error', '',
-  'lease', string.format('%.0f', nowMs + ARGV[6]))
+  'lost', state == 'active' and job[8] or job[9] or '', 'lease', string.format('%.0f', nowMs + ARGV[6]))
 if job[3] == '' then redis.call('HSET', jobKey(id), 'startedAt', now) end
 -- It came through BullMQ, so BullMQ knows it.
 redis.call('ZREM', base .. 'outbox', id)
@@ -245,13 +247,16 @@ return { 'queued' }
 // → the state now, 'leased' while its lease lasts, or ''
 const abandon = `
 local id = ARGV[2]
-local job = redis.call('HMGET', jobKey(id), 'state', 'attempt', 'lease', 'batch')
+local job = redis.call('HMGET', jobKey(id), 'state', 'attempt', 'lease', 'node')
 if job[1] ~= 'active' or job[2] ~= ARGV[3] then return '' end
 if job[3] - nowMs > 0 then return 'leased' end
 if abandoned(id, ARGV[4], ARGV[5]) then return 'failed' end
 goBack(id, ARGV[5])
 local state = redis.call('HGET', jobKey(id), 'state')
-if state == 'queued' then redis.call('ZADD', base .. 'outbox', now, id) end
+if state == 'queued' then
+  redis.call('ZADD', base .. 'outbox', now, id)
+  redis.call('HSET', jobKey(id), 'lost', job[4])
+end
 announce(id)
 return state
 `;

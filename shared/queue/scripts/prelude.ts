@@ -18,11 +18,16 @@ local function isEnded(state) return state == 'completed' or state == 'failed' o
 -- Between two announcements of progress of one batch.
 local BATCH_PROGRESS_MS = 400
 
+-- Jobs of a pool that wait for a place in their batch: so many more.
+local function countWaiting(batch, more)
+  if more ~= 0 then redis.call('HINCRBY', base .. 'jobs:waiting', redis.call('HGET', batchKey(batch), 'pool'), more) end
+end
+
 -- Of those that wait the most urgent first, then in the order of the request.
 local function wait(batch, id)
   local job = redis.call('HMGET', jobKey(id), 'priority', 'position')
   local score = (1000 - job[1]) * 100000 + job[2]
-  redis.call('ZADD', batchKey(batch) .. ':waiting', string.format('%.0f', score), id)
+  countWaiting(batch, redis.call('ZADD', batchKey(batch) .. ':waiting', string.format('%.0f', score), id))
 end
 
 -- Gives the job's place in its batch to another, and takes it out of what waits for BullMQ.
@@ -32,7 +37,7 @@ local function release(id, batch)
     redis.call('HSET', jobKey(id), 'admitted', '0')
     if batch ~= '' then redis.call('HINCRBY', batchKey(batch), 'admitted', -1) end
   elseif batch ~= '' then
-    redis.call('ZREM', batchKey(batch) .. ':waiting', id)
+    countWaiting(batch, -redis.call('ZREM', batchKey(batch) .. ':waiting', id))
   end
 end
 
@@ -56,17 +61,27 @@ local function admit(batch)
     redis.call('ZADD', base .. 'outbox', now, id)
   end
   if #ids > 0 then redis.call('HINCRBY', batchKey(batch), 'admitted', #ids) end
+  countWaiting(batch, -#ids)
+end
+
+-- What an attempt says of its speed ends with it. Not decoded: Lua would round large numbers.
+local function stopClock(id)
+  local progress = redis.call('HGET', jobKey(id), 'progress')
+  if progress == '' then return end
+  progress = string.gsub(progress, '"bytesPerSecond":[%d%.]+', '"bytesPerSecond":0')
+  redis.call('HSET', jobKey(id), 'progress', (string.gsub(progress, '"etaSeconds":[%d%.]+', '"etaSeconds":null')))
 end
 
 -- Puts a job into another state: record, indices, counters. Call announce after it.
 local function move(id, to)
   local job = redis.call('HMGET', jobKey(id), 'state', 'pool', 'batch')
   local from, pool, batch = job[1], job[2], job[3]
-  redis.call('HSET', jobKey(id), 'state', to)
+  redis.call('HSET', jobKey(id), 'state', to, 'lost', '')
   if isEnded(to) or to == 'paused' then
     release(id, batch)
     redis.call('HSET', jobKey(id), 'pauseRequested', '0', 'lease', '0', 'phase', '')
   end
+  if from == 'active' or to == 'active' then stopClock(id) end
   if from == to then return end
   redis.call('ZREM', base .. 'jobs:state:' .. from, id)
   redis.call('ZADD', base .. 'jobs:state:' .. to, 0, id)
@@ -187,7 +202,7 @@ local function record(id, kind, pool, batch, vm, position, request, priority, ba
   redis.call('HSET', jobKey(id), 'id', id, 'kind', kind, 'pool', pool, 'batch', batch, 'vm', vm, 'position', position,
     'request', request, 'priority', priority, 'bandwidth', bandwidth, 'targetPath', target, 'idem', idem,
     'state', 'queued', 'phase', '', 'progress', '', 'result', '', 'error', '', 'attempt', 0, 'abandoned', 0,
-    'node', '', 'lease', '0', 'target', '', 'checkpoint', '', 'admitted', '0', 'stopped', '0', 'pausedBy', '',
+    'node', '', 'lost', '', 'lease', '0', 'target', '', 'checkpoint', '', 'admitted', '0', 'stopped', '0', 'pausedBy', '',
     'cancelRequested', '0', 'pauseRequested', '0', 'createdAt', now, 'startedAt', '', 'endedAt', '', 'version', 1)
   redis.call('ZADD', base .. 'jobs:all', 0, id)
   redis.call('ZADD', base .. 'jobs:state:queued', 0, id)

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { Registry } from 'prom-client';
 import { startApi } from '../../../services/api/server.js';
 import { FerryError } from '../../../shared/errors.js';
 import { log, TestApi } from './support.js';
@@ -45,6 +46,7 @@ describe('API: who may call', () => {
           ['DELETE', '/v1/jobs/01890000-0000-7000-8000-000000000000'],
           ['GET', '/v1/unknown'],
           ['PUT', '/v1/jobs'],
+          ['GET', '/metrics'],
         ] as const) {
           const headers = authorization === undefined ? {} : { authorization };
           const reply = await api.send(method, path, { headers });
@@ -106,7 +108,9 @@ describe('API: who may call', () => {
       storageRoots: [],
       pools: ['default'],
     };
-    const error = await startApi({ config, log, jobs: api.jobs, plans: api.plans, version: '1' }).catch((e) => e);
+    const { jobs, plans } = api;
+    const options = { config, log, jobs, plans, version: '1', metrics: new Registry() };
+    const error = await startApi(options).catch((e) => e);
     expect(error).to.be.instanceOf(FerryError);
     expect(error).to.include({ code: 'CONFIG_INVALID' });
     expect(error.message).to.include(port).and.include('EADDRINUSE');

@@ -123,8 +123,16 @@ describe('API: pause, resume, change', () => {
     await post(id, 'retry');
     await api.send('DELETE', `/v1/jobs/${id}`);
     const said = lines.map(({ msg, job, batch }) => [msg, job, batch]);
-    const verbs = ['submitted', 'paused', 'resumed', 'changed', 'canceled', 'retried', 'canceled'];
-    expect(said).to.deep.equal(verbs.map((verb) => [`job ${verb}`, id, undefined]));
+    const words = [
+      'queued',
+      'pause requested',
+      'resumed',
+      'changed',
+      'cancel requested',
+      'retried',
+      'cancel requested',
+    ];
+    expect(said).to.deep.equal(words.map((word) => [word, id, undefined]));
     expect(lines[3]).to.include({ level: 30, priority: 5 });
   });
 
@@ -144,8 +152,8 @@ describe('API: pause, resume, change', () => {
       ['batch submitted', id, undefined],
       ['batch paused', id, undefined],
       ['batch resumed', id, undefined],
-      ['job paused', id, job],
-      ['job resumed', id, job],
+      ['pause requested', id, job],
+      ['resumed', id, job],
       ['batch retried', id, undefined],
       ['batch canceled', id, undefined],
     ]);

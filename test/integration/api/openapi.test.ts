@@ -7,6 +7,7 @@ type Node = Record<string, unknown>;
 
 const OPERATIONS = [
   'GET /healthz',
+  'GET /metrics',
   'GET /openapi.json',
   'GET /readyz',
   'GET /v1/batches',

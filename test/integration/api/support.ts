@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { pino } from 'pino';
+import { Registry } from 'prom-client';
 import { type RunningApi, startApi } from '../../../services/api/server.js';
 import { createLog, type Log } from '../../../shared/log.js';
 import { JobStore } from '../../../shared/queue/job-store.js';
@@ -87,6 +88,7 @@ export class TestApi {
       jobs,
       plans,
       version: '1.2.3',
+      metrics: new Registry(),
       checkStorage,
       heartbeatMs,
     });

@@ -197,6 +197,19 @@ describe('ferry batch', function () {
     expect(stderr).to.include('trying again').and.include('the server is back');
   });
 
+  it('waits for a server that accepts a batch and then restarts', async () => {
+    let asked = 0;
+    const script: Script = ({ method }, response) => {
+      if (method === 'POST') return answer(response, 202, accepted);
+      asked++;
+      if (asked === 1) response.destroy();
+      else answer(response, 200, completed);
+    };
+    const { code, stderr } = await ferry(script, ['batch', 'submit', dir.join('wave-1.yaml'), '--follow']);
+    expect(code).to.equal(0);
+    expect(stderr).to.include('trying again').and.include('the server is back');
+  });
+
   it('stops following on Ctrl-C without canceling, and says how to go on', async () => {
     api = await scriptedApi(({ headers }, response) => {
       // The second request is the long poll, which never comes back.

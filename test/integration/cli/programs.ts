@@ -31,8 +31,15 @@ export async function temporaryDirectory(): Promise<string> {
   return await mkdtemp(join(tmpdir(), 'ferry-cli-'));
 }
 
-export function start(script: string, args: readonly string[], env: Record<string, string> = {}): Running {
-  const child = spawn(process.execPath, [script, ...args], {
+/** @param via  a program that runs it by replacing itself (exec), such as `ip netns exec <name>` */
+export function start(
+  script: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+  via: readonly string[] = [],
+): Running {
+  const [program = process.execPath, ...rest] = [...via, process.execPath, script, ...args];
+  const child = spawn(program, rest, {
     env: cleanEnvironment(env),
     stdio: ['ignore', 'pipe', 'pipe'],
   });

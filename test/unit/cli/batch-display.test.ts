@@ -104,6 +104,13 @@ describe('a batch in a pipe', () => {
     ]);
   });
 
+  it('tells how much was read back, which counts when nothing is left to copy', () => {
+    const { screen, lines } = recorder();
+    const progress = { ...exampleProgress(75), doneBytes: GiB, verifiedBytes: GiB / 2 };
+    new BatchLineDisplay(screen).changed(exampleBatch([running], { progress }));
+    expect(lines.at(-1)).to.include('1 GiB of 1 GiB, 512 MiB verified');
+  });
+
   it('tells a second end of a disk that was tried again', () => {
     const { screen, lines } = recorder();
     const display = new BatchLineDisplay(screen, () => 0);

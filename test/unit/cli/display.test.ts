@@ -7,7 +7,7 @@ import { jobLines, jobTable, planLines, resultLines } from '../../../services/cl
 import { cut, formatDuration, inColumn, jobStage, jobTitle, printable } from '../../../services/cli/words.js';
 import { FerryError } from '../../../shared/errors.js';
 import type { JobResult, Plan } from '../../../shared/schemas/job.js';
-import { MiB } from '../../../shared/units.js';
+import { GiB, MiB } from '../../../shared/units.js';
 import { completedJob, exampleJob, exampleProgress } from './example-job.js';
 import { recorder } from './recorder.js';
 
@@ -67,6 +67,8 @@ describe('what the command line shows', () => {
     const resumed = { ...job, result: { ...(job.result as JobResult), resumedBytes: 512 * MiB } };
     const text = resultLines(resumed).join('\n');
     expect(text).to.include('512 MiB were durable before').and.include('1 GiB in 2.0 s (256 MiB/s)');
+    const all = { ...job, result: { ...(job.result as JobResult), resumedBytes: GiB } };
+    expect(resultLines(all)[0]).to.equal('completed: 1 GiB in 2.0 s');
   });
 
   it('prints each version of a job as one line of JSON', () => {

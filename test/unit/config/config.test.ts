@@ -82,6 +82,18 @@ describe('the configuration', () => {
     }
   });
 
+  it('shows metrics beyond loopback only to who has the token', () => {
+    const FERRY_METRICS_HOST = '0.0.0.0';
+    // Off: nothing listens there.
+    expect(readConfig({ FERRY_METRICS_HOST }).metrics).to.equal(null);
+    const open = { FERRY_METRICS_HOST, FERRY_METRICS_PORT: '0' };
+    expect(refusal(() => readConfig(open)).message)
+      .to.include('FERRY_METRICS_HOST')
+      .and.include('FERRY_API_TOKEN');
+    expect(readConfig({ ...open, FERRY_API_TOKEN: 'long enough' }).metrics).to.deep.equal({ host: '0.0.0.0', port: 0 });
+    expect(readConfig({ FERRY_METRICS_PORT: '9100' }).metrics).to.deep.equal({ host: '127.0.0.1', port: 9100 });
+  });
+
   it('reads the token from a file, without the newline at its end', () => {
     const directory = mkdtempSync(join(tmpdir(), 'ferry-config-'));
     try {

@@ -67,6 +67,19 @@ describe('job store: the states of a job', () => {
     }
   });
 
+  it('keeps how far a job came when its attempt ends, but not how fast it was', async () => {
+    const { id } = await store.create(uploadRequest());
+    await mustStart(store, id);
+    const large = 2 ** 53 - 1;
+    const moving = { ...progress(40), totalBytes: large, bytesPerSecond: 12.5, etaSeconds: 7 };
+    await store.report(id, 1, 'copying', moving);
+    await store.requeue(id, 1, null);
+    const rested = { ...moving, bytesPerSecond: 0, etaSeconds: null };
+    expect((await store.get(id))?.progress).to.deep.equal(rested);
+    await store.report(id, 1, 'copying', moving);
+    expect((await mustStart(store, id)).progress).to.deep.equal(rested);
+  });
+
   it('keeps the progress when a report brings none', async () => {
     const { id } = await store.create(uploadRequest());
     await mustStart(store, id);
@@ -167,6 +180,25 @@ describe('job store: the states of a job', () => {
       state: 'failed',
       error: { code: 'INTERRUPTED', message: 'the node that ran the job is gone' },
     });
+  });
+
+  it('ends it also when each attempt says where it begins, but not while each makes something durable', async () => {
+    // Symptom: a job that killed its node at the same byte each time was run for ever.
+    const print = { id: 'file:1:2:3', name: 'file:/x', size: 100, generation: null };
+    const plan = { strategy: 'no-zero', proof: 'created', reason: '' } as const;
+    const from = { version: 1, source: print, target: print, layout: 'x', plan, zeroed: [] } as const;
+    const { id } = await store.create(uploadRequest());
+    for (let attempt = 1; attempt <= 20; attempt++) {
+      await mustStart(store, id);
+      await store.checkpoint(id, attempt, { ...from, copied: [0, attempt] }, true);
+    }
+    let stuck = 0;
+    while ((await store.start(id, 'node')) !== null && stuck < 100) {
+      stuck++;
+      await store.checkpoint(id, 20 + stuck, { ...from, copied: [0, 20] }, false);
+    }
+    expect(stuck).to.equal(10);
+    expect((await store.get(id))?.error?.code).to.equal('INTERRUPTED');
   });
 
   it('counts by pool and state', async () => {

@@ -4,6 +4,7 @@ import {
   alignRanges,
   copySteps,
   countSteps,
+  cut,
   gaps,
   longest,
   STEP_BYTES,
@@ -13,6 +14,23 @@ import {
 import { alignDown, alignUp, end, GiB, KiB, MiB, type Range, totalLength } from '../../../shared/units.js';
 import { pack, unpack } from '../../../workers/tasks/ranges.js';
 import { Seeded } from '../../helpers/seeded.js';
+
+describe('transfer: cut', () => {
+  it('gives the first bytes of several ranges, and leaves the others', () => {
+    const ranges = Float64Array.of(0, 100, 200, 100, 400, 100);
+    const parts = (length: number) => cut(ranges, length).map((part) => [...part]);
+    expect(parts(150)).to.deep.equal([
+      [0, 100, 200, 50],
+      [250, 50, 400, 100],
+    ]);
+    expect(parts(100)).to.deep.equal([
+      [0, 100],
+      [200, 100, 400, 100],
+    ]);
+    expect(parts(0)).to.deep.equal([[], [...ranges]]);
+    expect(parts(1000)).to.deep.equal([[...ranges], []]);
+  });
+});
 
 describe('transfer: alignRanges', () => {
   it('widens to whole units, but not behind the image', () => {

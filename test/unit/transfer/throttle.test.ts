@@ -52,6 +52,14 @@ describe('transfer: throttle', function () {
     await waiting;
   });
 
+  it('lets a part of a waiting step go when the limit is lowered, as long as a step is then', async () => {
+    const throttle = new Throttle();
+    throttle.limit(16 * MiB);
+    const waiting = throttle.take(4 * MiB, never);
+    throttle.limit(4 * MiB);
+    expect(await waiting).to.equal(MiB);
+  });
+
   it('stops waiting when the job is stopped', async () => {
     const throttle = new Throttle();
     throttle.limit(64 * KiB);

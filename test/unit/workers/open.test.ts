@@ -5,6 +5,8 @@ import { existsSync, renameSync, statSync, symlinkSync, unlinkSync, writeFileSyn
 import { link, mkdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { MiB } from '../../../shared/units.js';
+import { ControlBlock } from '../../../workers/control.js';
+import { guardedIo } from '../../../workers/guarded-io.js';
 import { loadNative, type NativeIo } from '../../../workers/native/index.js';
 import { closeStorage } from '../../../workers/storage/close.js';
 import type { SourceHandle, TargetHandle } from '../../../workers/storage/handle.js';
@@ -68,6 +70,19 @@ describe('workers: opening a target', function () {
     }
     expect(existsSync(dir.join('new'))).to.equal(false);
     expect(statSync(dir.join('old')).size).to.equal(9);
+  });
+
+  it('leaves a file that it made to the next node when its lease ran out meanwhile', async () => {
+    await using dir = await tempDir();
+    const control = new ControlBlock();
+    const io = Object.create(loadNative()) as NativeIo;
+    io.lockFile = (...lock) => {
+      loadNative().lockFile(...lock);
+      control.writeUntil(1n);
+    };
+    const error = await failure(() => openTarget(guardedIo(control, io), request('file', dir.join('new'), MiB)));
+    expect(error.code).to.equal('LEASE_LOST');
+    expect(statSync(dir.join('new')).size).to.equal(0);
   });
 
   it('refuses an existing empty file when no size is known', async () => {

@@ -1,6 +1,6 @@
 /** Packed ranges, found by bisection: checked against the plain way. */
 import { expect } from 'chai';
-import { pack, slice, touches, unpack } from '../../../workers/tasks/ranges.js';
+import { overlap, pack, slice, touches, unpack } from '../../../workers/tasks/ranges.js';
 import { Seeded } from '../../helpers/seeded.js';
 
 describe('workers: packed ranges', () => {
@@ -30,6 +30,8 @@ describe('workers: packed ranges', () => {
       const label = JSON.stringify({ ranges, start, stop });
       expect(touches(packed, start, stop), label).to.equal(hit.length > 0);
       expect([...unpack(slice(packed, start, stop))], label).to.deep.equal(hit);
+      const inside = hit.map((range) => Math.min(range.start + range.length, stop) - Math.max(range.start, start));
+      expect(overlap(packed, start, stop), label).to.equal(inside.reduce((sum, length) => sum + length, 0));
     }
   });
 });
