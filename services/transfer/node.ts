@@ -21,6 +21,7 @@ import { Heartbeat } from './heartbeat.js';
 import { JobMetrics } from './metrics.js';
 import { registerNodeMetrics } from './node-metrics.js';
 import { createBucket } from './throttle.js';
+import { wakeWorker } from './wake-worker.js';
 
 /** So often in a lease each node looks for jobs whose node is silent. */
 const STALLED_CHECKS = 3;
@@ -99,7 +100,7 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
     if (queues.length > 1) for (const worker of queues) void worker.pause(true);
   };
   const goOn = () => {
-    for (const worker of queues) if (worker.isPaused()) void worker.resume();
+    for (const worker of queues) if (worker.isPaused()) void wakeWorker(worker);
   };
 
   const connection = createRedis(redisUrl, 'blocking', `node-${config.nodeName}`);
