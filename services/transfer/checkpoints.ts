@@ -15,6 +15,8 @@ export type CheckpointBase = Pick<Checkpoint, 'source' | 'target' | 'layout' | '
 export class Checkpoints {
   readonly zeroed: Coverage;
   readonly copied: Coverage;
+  /** What was recorded last; null: nothing yet. */
+  #recorded: Checkpoint | null = null;
 
   /** @param earlier  the checkpoint that the job goes on from; null: from nothing */
   constructor(
@@ -32,7 +34,9 @@ export class Checkpoints {
    * @throws FerryError QUEUE_UNAVAILABLE  it could not be recorded; nothing may be written then
    */
   async begin(): Promise<void> {
-    await this.run.owner.save(this.#snapshot(), true);
+    const snapshot = this.#snapshot();
+    await this.run.owner.begin(snapshot);
+    this.#recorded = snapshot;
   }
 
   /**
@@ -40,12 +44,12 @@ export class Checkpoints {
    * @throws FerryError FLUSH_FAILED  nothing more is recorded: what came after the last good flush is lost
    */
   async flush(): Promise<void> {
-    const { workers, progress, owner } = this.run;
+    const { workers, progress } = this.run;
     const done = progress.doneBytes;
     const snapshot = this.#snapshot();
     await workers.run('flush', { target: this.target });
     progress.durableBytes = done;
-    await owner.save(snapshot);
+    await this.#record(snapshot);
   }
 
   /** Runs `work` with a flush every so often beside it. A flush that fails stops the work and is the error. */
@@ -80,14 +84,33 @@ export class Checkpoints {
     throw first.error;
   }
 
-  /** A job that is stopped to go on later keeps all that it did, and knows the state in which it left its target. */
+  /**
+   * A job that is stopped to go on later keeps all that it did. Whatever else ends it keeps what was durable before.
+   * Either way it knows the state in which it left its target: until the job is tried again others may write that.
+   */
   async #leave(error: unknown): Promise<void> {
     const reason = this.run.stopping();
-    if (!(error instanceof FerryError) || error.code !== 'CANCELED') return;
-    if (reason !== 'pause' && reason !== 'shutdown') return;
-    await this.flush();
+    const code = error instanceof FerryError ? error.code : 'INTERNAL';
+    if (reason === 'lost' || code === 'LEASE_LOST') return;
+    if (code === 'CANCELED' && (reason === 'pause' || reason === 'shutdown')) {
+      await this.flush();
+      await this.#recordTarget();
+    } else {
+      await this.#recordTarget().catch((err) => this.run.log.debug({ err }, 'the state of the target is not known'));
+    }
+  }
+
+  async #recordTarget(): Promise<void> {
+    if (this.#recorded === null) return;
     const target = await this.run.workers.run('fingerprint', { handle: this.target });
-    await this.run.owner.save({ ...this.#snapshot(), target });
+    await this.#record({ ...this.#recorded, target });
+  }
+
+  async #record(checkpoint: Checkpoint): Promise<void> {
+    const { zeroed, copied } = this.#recorded ?? { zeroed: [], copied: [] };
+    const progress = `${checkpoint.zeroed}|${checkpoint.copied}` !== `${zeroed}|${copied}`;
+    this.#recorded = checkpoint;
+    await this.run.owner.save(checkpoint, progress);
   }
 
   #snapshot(): Checkpoint {

@@ -22,17 +22,22 @@ export interface Owner {
   /** Asks whether the job still is ours; called before each step. */
   confirm(): Promise<void>;
   /**
-   * Records what a flush has confirmed.
-   * @param must  true: an earlier checkpoint must not stay in its place
-   * @throws FerryError QUEUE_UNAVAILABLE  it must be recorded and cannot; otherwise the next one says it
+   * Records where the job begins, before it writes; null: nothing is known of the target. Nothing earlier stays.
+   * @throws FerryError QUEUE_UNAVAILABLE  it could not be recorded
    */
-  save(checkpoint: Checkpoint, must?: boolean): Promise<void>;
+  begin(checkpoint: Checkpoint | null): Promise<void>;
+  /**
+   * Records what a flush has confirmed. Where Redis is away the next one says it.
+   * @param progress  it claims more than the one before
+   */
+  save(checkpoint: Checkpoint, progress: boolean): Promise<void>;
 }
 
 /** For work that no queue knows of. */
 export const UNSHARED: Owner = {
   hold: async () => false,
   confirm: async () => {},
+  begin: async () => {},
   save: async () => {},
 };
 
@@ -94,16 +99,21 @@ export class LeaseOwner implements Owner {
     await this.#whileLeased(this.#confirming);
   }
 
-  async save(checkpoint: Checkpoint, must = false): Promise<void> {
+  async begin(checkpoint: Checkpoint | null): Promise<void> {
+    const { id, attempt } = this.record;
+    if (!(await this.#whileLeased(this.jobs.checkpoint(id, attempt, checkpoint, false)))) throw this.#lostError();
+  }
+
+  async save(checkpoint: Checkpoint, progress: boolean): Promise<void> {
     const { id, attempt } = this.record;
     try {
-      if (await this.#whileLeased(this.jobs.checkpoint(id, attempt, checkpoint))) {
+      if (await this.#whileLeased(this.jobs.checkpoint(id, attempt, checkpoint, progress))) {
         this.log.debug('checkpoint');
         this.onCheckpoint();
         return;
       }
     } catch (err) {
-      if (must || !isAway(err)) throw err;
+      if (!isAway(err)) throw err;
       // The lease says how long the job may go on without Redis; the next checkpoint claims more.
       this.log.debug({ err }, 'a checkpoint could not be recorded');
       return;

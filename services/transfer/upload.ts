@@ -52,14 +52,17 @@ export async function runUpload(run: JobRun, request: UploadRequest): Promise<Jo
     const layout = layOut(request, source.size, target, extents);
     const { allocation, detectZeroes } = request.options;
     const geometry = digest(layout.data, layout.imageBytes, layout.totalBytes, allocation, `${detectZeroes}`);
-    const found = { ...prints, layout: geometry, untouched };
+    const found = { ...prints, targetBytes: target.identity.size, layout: geometry, untouched };
     const upload = new Upload(run, request, source, target, layout, found, earlierWork(run, found));
     const result = await upload.run(startedMs);
     if (!request.options.verify) return result;
     progress.enter('verifying');
     const checksum = await verifyCopy(run, source, target, layout, extents).catch(async (thrown: unknown) => {
+      if (asFerryError(thrown).code !== 'VERIFY_FAILED') throw thrown;
+      // What a flush called durable is not what was written: a retry must copy all of it again.
+      await run.owner.begin(null);
       // When the source is what changed, that is the reason, not a bad copy.
-      if (asFerryError(thrown).code === 'VERIFY_FAILED') await workers.run('checkSource', { source });
+      await workers.run('checkSource', { source });
       throw thrown;
     });
     await workers.run('checkSource', { source });
@@ -87,13 +90,16 @@ class Upload {
   }
 
   async run(startedMs: number): Promise<JobResult> {
-    const { workers, progress } = this.job;
+    const { workers, progress, owner } = this.job;
+    // Measuring zeroes a part of the target. Were this attempt to die of it, the next one must not go on from a
+    // checkpoint that this one refused: the next node may not see the reason.
+    if (this.earlier === null && this.job.checkpoint !== null) await owner.begin(null);
     const cost = this.earlier === null ? await this.#measure() : null;
     const plan = makePlan(this.request, this.#facts(), this.layout, cost, this.earlier?.plan);
     this.job.log.info({ plan, resumed: this.earlier !== null }, 'planned');
     const { strategy, proof, reason } = plan;
-    const { untouched: _, ...found } = this.found;
-    const base = { ...found, plan: { strategy, proof, reason } };
+    const { source, target, layout } = this.found;
+    const base = { source, target, layout, plan: { strategy, proof, reason } };
     const checkpoints = new Checkpoints(this.job, this.#target, base, this.earlier);
     const zeroes = strategy === 'zero-first' ? Float64Array.of(0, this.layout.totalBytes) : this.layout.holes;
     const left = {

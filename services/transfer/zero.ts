@@ -29,7 +29,7 @@ export async function runZero(run: JobRun, request: ZeroRequest): Promise<JobRes
     const untouched = await run.owner.hold(print.name);
     const ranges = pack(settledRanges(request, target.size));
     const found = { source: null, target: print, layout: digest(ranges, target.size, allocation) };
-    const earlier = earlierWork(run, { ...found, untouched });
+    const earlier = earlierWork(run, { ...found, targetBytes: target.identity.size, untouched });
     const { control } = progress;
     const plan = zeroPlan(request, { ...target, zeroMethods: [] }, ranges);
     const { strategy, proof, reason } = plan;

@@ -337,8 +337,8 @@ export class JobStore implements NodeJobs {
     return answer === 'held' ? { answer, previous: other || null } : { answer: 'lost' };
   }
 
-  async checkpoint(id: string, attempt: number, checkpoint: Checkpoint): Promise<boolean> {
-    return (await this.#run('checkpoint', id, attempt, JSON.stringify(checkpoint))) === 1;
+  async checkpoint(id: string, attempt: number, checkpoint: Checkpoint | null, progress: boolean): Promise<boolean> {
+    return (await this.#run('checkpoint', id, attempt, encodeJson(checkpoint), progress ? '1' : '0')) === 1;
   }
 
   /** Keeps trying for a minute while Redis is away: the job would wait for its lease to run out otherwise. */

@@ -75,10 +75,17 @@ export interface NodeJobs {
   report(id: string, attempt: number, phase: JobPhase, progress: Progress | null): Promise<boolean>;
   /** Whether this attempt still owns the job; changes nothing. */
   owns(id: string, attempt: number): Promise<boolean>;
-  /** Claims the target for this job over all nodes of the pool, for as long as the job's lease lasts. */
+  /**
+   * Claims the target for this job over all nodes of the pool, for as long as the job's lease lasts. Once another job
+   * has taken it after that, the attempt owns its job no longer.
+   */
   hold(id: string, attempt: number, target: string): Promise<Hold>;
-  /** Records what a flush has confirmed. @returns false when this attempt no longer owns the job */
-  checkpoint(id: string, attempt: number, checkpoint: Checkpoint): Promise<boolean>;
+  /**
+   * Records what a flush has confirmed; null: nothing is known of the target any more.
+   * @param progress  it claims more than the one before: a job that comes on is not what kills nodes
+   * @returns false when this attempt no longer owns the job
+   */
+  checkpoint(id: string, attempt: number, checkpoint: Checkpoint | null, progress: boolean): Promise<boolean>;
   /** Back to `queued`, for another attempt; `error` says why (null: the node is shutting down). */
   requeue(id: string, attempt: number, error: JobError | null): Promise<boolean>;
   /** Ends an attempt that was stopped by a pause: `paused`, or `queued` when it was withdrawn meanwhile. */

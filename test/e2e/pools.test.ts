@@ -90,4 +90,15 @@ describe('nodes of several pools', function () {
     const last = await upload('last.img', 'default', null);
     await until('the last one ends', async () => (await stateOf(last)) === 'completed');
   });
+
+  it('go on after jobs that failed', async () => {
+    // Symptom: one failed job in each pool, and a node of several pools took no other any more.
+    await startNode('alone', 'third,fourth');
+    for (const pool of ['third', 'fourth', 'third']) {
+      const failing = await upload('nowhere/x.img', pool, null);
+      await until('it fails', async () => (await stateOf(failing)) === 'failed', 15_000);
+    }
+    const next = await upload('next.img', 'fourth', null);
+    await until('the next one ends', async () => (await stateOf(next)) === 'completed', 15_000);
+  });
 });

@@ -61,6 +61,8 @@ function identityOf(device: string, name: string): string {
  * Not the number of requests: a flush counts as a write of no sectors, and everybody who looks flushes.
  */
 function writesOf(device: string): string | null {
+  // Without statistics the counters are there and stand still. A partition has the queue of its disk.
+  if ((readProperty(device, 'queue/iostats') ?? readProperty(device, '../queue/iostats')) === '0') return null;
   const fields = readProperty(device, 'stat')?.split(/\s+/);
   if (fields === undefined || fields.length < 7) return null;
   return [bootId(), fields[6], fields[13] ?? ''].join(':');

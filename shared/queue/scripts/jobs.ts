@@ -81,26 +81,34 @@ return 1
 // → { 'held', job that wrote it last } | { 'busy', job } | { 'lost' }
 const hold = `
 local id, target = ARGV[2], ARGV[4]
-local job = redis.call('HMGET', jobKey(id), 'state', 'attempt')
+local job = redis.call('HMGET', jobKey(id), 'state', 'attempt', 'heldBy', 'heldBefore', 'target')
 if job[1] ~= 'active' or job[2] ~= ARGV[3] then return { 'lost' } end
 local holder = redis.call('HGET', base .. 'targets', target)
+-- Sent twice: by now the holder is this job, and who it was before is what was asked.
+if holder == id and job[3] == ARGV[3] and job[5] == target then return { 'held', job[4] } end
 if holder and holder ~= id then
   local other = redis.call('HMGET', jobKey(holder), 'state', 'lease', 'target')
-  if other[1] == 'active' and other[3] == target and other[2] - nowMs > 0 then return { 'busy', holder } end
+  if other[1] == 'active' and other[3] == target then
+    if other[2] - nowMs > 0 then return { 'busy', holder } end
+    -- It may wake up: this number is nobody's, so that no report of its attempt can renew the lease.
+    redis.call('HINCRBY', jobKey(holder), 'attempt', 1)
+  end
 end
 redis.call('HSET', base .. 'targets', target, id)
-redis.call('HSET', jobKey(id), 'target', target)
+redis.call('HSET', jobKey(id), 'target', target, 'heldBy', ARGV[3], 'heldBefore', holder or '')
 if holder ~= id then redis.call('HSET', jobKey(id), 'checkpoint', '') end
 return { 'held', holder or '' }
 `;
 
-// Who makes progress is not what kills nodes; who only says again where it begins may be.
-// ARGV: 2 id, 3 attempt, 4 checkpoint → 1, or 0 as report
+// Who makes progress is not what kills nodes; to record where it begins is none.
+// ARGV: 2 id, 3 attempt, 4 checkpoint ('': nothing is known of the target), 5 '1': it claims more than the one before
+// → 1, or 0 as report
 const checkpoint = `
 local id = ARGV[2]
-local job = redis.call('HMGET', jobKey(id), 'state', 'attempt', 'checkpoint')
+local job = redis.call('HMGET', jobKey(id), 'state', 'attempt')
 if job[1] ~= 'active' or job[2] ~= ARGV[3] then return 0 end
-if job[3] ~= ARGV[4] then redis.call('HSET', jobKey(id), 'checkpoint', ARGV[4], 'abandoned', 0) end
+redis.call('HSET', jobKey(id), 'checkpoint', ARGV[4])
+if ARGV[5] == '1' then redis.call('HSET', jobKey(id), 'abandoned', 0) end
 return 1
 `;
 

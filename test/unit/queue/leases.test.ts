@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Checkpoint } from '../../../shared/queue/checkpoint.js';
 import type { JobStore } from '../../../shared/queue/job-store.js';
+import { MAX_ABANDONED } from '../../../shared/queue/reconcile.js';
 import { TestRedis } from '../../helpers/redis.js';
 import { Behind, mustStart, openStore, uploadRequest } from './support.js';
 
@@ -49,7 +50,7 @@ describe('job store: one writer', () => {
     expect(await store.owns(id, 1)).to.equal(false);
     expect(await store.owns(id, 2)).to.equal(true);
     expect(await store.report(id, 1, 'copying', null)).to.equal(false);
-    expect(await store.checkpoint(id, 1, checkpoint)).to.equal(false);
+    expect(await store.checkpoint(id, 1, checkpoint, true)).to.equal(false);
     expect(await store.hold(id, 1, 'file:/x')).to.deep.equal({ answer: 'lost' });
     expect(await store.suspend(id, 1)).to.equal(false);
   });
@@ -79,7 +80,6 @@ describe('job store: one writer', () => {
     expect(await store.hold(first, 1, 'file:/x')).to.deep.equal({ answer: 'held', previous: null });
     expect(await store.hold(second, 1, 'file:/x')).to.deep.equal({ answer: 'busy', holder: first });
     expect(await store.hold(second, 1, 'file:/y')).to.deep.equal({ answer: 'held', previous: null });
-    expect(await store.hold(first, 1, 'file:/x'), 'again').to.deep.equal({ answer: 'held', previous: first });
     await store.finish(first, 1, { state: 'canceled' });
     expect(await store.hold(second, 1, 'file:/x')).to.deep.equal({ answer: 'held', previous: first });
   });
@@ -93,11 +93,62 @@ describe('job store: one writer', () => {
     expect(await store.hold(next, 1, 'file:/x')).to.deep.equal({ answer: 'held', previous: dead });
   });
 
+  it('does not let a job whose target was taken come back to it', async () => {
+    // Symptom: a node that was frozen reported again, which renewed its lease beside that of the other job.
+    const [frozen, next] = [await create(), await create()];
+    await mustStart(store, frozen);
+    await store.hold(frozen, 1, 'file:/x');
+    await delay(LEASE_MS + 20);
+    await mustStart(store, next);
+    await store.hold(next, 1, 'file:/x');
+    expect(await store.report(frozen, 1, 'copying', null)).to.equal(false);
+    expect(await store.owns(frozen, 1)).to.equal(false);
+    expect(await store.finish(frozen, 1, { state: 'completed', result: {} as never })).to.equal(false);
+    expect(await mustStart(store, frozen, 'b'), 'its next attempt').to.include({ state: 'active' });
+    expect(await store.hold(frozen, 3, 'file:/x')).to.deep.equal({ answer: 'busy', holder: next });
+  });
+
+  it('answers the second hold of an attempt as the first: the reply may have been lost', async () => {
+    // Symptom: who asked twice heard that nobody else had the target since, and believed its checkpoint.
+    const [id, other] = [await create(), await create()];
+    await mustStart(store, id);
+    expect(await store.hold(id, 1, 'file:/x')).to.deep.equal({ answer: 'held', previous: null });
+    expect(await store.hold(id, 1, 'file:/x')).to.deep.equal({ answer: 'held', previous: null });
+    await store.checkpoint(id, 1, checkpoint, true);
+    await store.requeue(id, 1, null);
+    await mustStart(store, other);
+    await store.hold(other, 1, 'file:/x');
+    await store.finish(other, 1, { state: 'canceled' });
+    await mustStart(store, id);
+    expect(await store.hold(id, 2, 'file:/x')).to.deep.equal({ answer: 'held', previous: other });
+    expect(await store.hold(id, 2, 'file:/x')).to.deep.equal({ answer: 'held', previous: other });
+    await store.requeue(id, 2, null);
+    await mustStart(store, id);
+    expect(await store.hold(id, 3, 'file:/x')).to.deep.equal({ answer: 'held', previous: id });
+  });
+
+  it('fails a job that goes on killing nodes, although each attempt records where it begins', async () => {
+    // Symptom: the record of the beginning counted as progress, and the job went from node to node for ever.
+    const brief = await openStore(redis);
+    const { id } = await brief.create(uploadRequest());
+    const begin = async () => {
+      const { attempt } = await mustStart(brief, id);
+      await brief.checkpoint(id, attempt, checkpoint, false);
+      return attempt;
+    };
+    for (let lost = 0; lost < 5; lost += 1) await begin();
+    expect(await brief.checkpoint(id, await begin(), { ...checkpoint, copied: [0, 60] }, true)).to.equal(true);
+    for (let lost = 0; lost < MAX_ABANDONED; lost += 1) await begin();
+    expect(await brief.start(id, 'b')).to.equal(null);
+    expect(await brief.get(id)).to.include({ state: 'failed' });
+    await brief.close();
+  });
+
   it('keeps a checkpoint over attempts, and forgets it when another job had the target meanwhile', async () => {
     const [id, other] = [await create(), await create()];
     await mustStart(store, id);
     await store.hold(id, 1, 'file:/x');
-    expect(await store.checkpoint(id, 1, checkpoint)).to.equal(true);
+    expect(await store.checkpoint(id, 1, checkpoint, true)).to.equal(true);
     await store.requeue(id, 1, null);
     const second = await mustStart(store, id);
     expect(second.checkpoint).to.deep.equal(checkpoint);
@@ -117,7 +168,7 @@ describe('job store: one writer', () => {
   it('keeps the checkpoint of a job that failed or was paused, and drops that of a completed one', async () => {
     const id = await create();
     await mustStart(store, id);
-    await store.checkpoint(id, 1, checkpoint);
+    await store.checkpoint(id, 1, checkpoint, true);
     await store.finish(id, 1, { state: 'failed', error: { code: 'STORAGE_FULL', message: 'full' } });
     await store.retry(id);
     await mustStart(store, id);

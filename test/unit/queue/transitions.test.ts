@@ -190,12 +190,12 @@ describe('job store: the states of a job', () => {
     const { id } = await store.create(uploadRequest());
     for (let attempt = 1; attempt <= 20; attempt++) {
       await mustStart(store, id);
-      await store.checkpoint(id, attempt, { ...from, copied: [0, attempt] });
+      await store.checkpoint(id, attempt, { ...from, copied: [0, attempt] }, true);
     }
     let stuck = 0;
     while ((await store.start(id, 'node')) !== null && stuck < 100) {
       stuck++;
-      await store.checkpoint(id, 20 + stuck, { ...from, copied: [0, 20] });
+      await store.checkpoint(id, 20 + stuck, { ...from, copied: [0, 20] }, false);
     }
     expect(stuck).to.equal(10);
     expect((await store.get(id))?.error?.code).to.equal('INTERRUPTED');

@@ -171,6 +171,7 @@ function start(flush: () => Promise<void>, flushIntervalMs = NEVER_MS, reason: S
     owner: {
       hold: async () => true,
       confirm: async () => {},
+      begin: async () => {},
       save: async (checkpoint: Checkpoint) => void saved.push(checkpoint),
     },
     stopping: () => reason,

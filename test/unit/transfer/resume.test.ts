@@ -14,7 +14,7 @@ const checkpoint: Checkpoint = {
   zeroed: [0, 200],
   copied: [0, 50],
 };
-const found: Found = { source, target, layout: 'geometry', untouched: true };
+const found: Found = { source, target, targetBytes: 200, layout: 'geometry', untouched: true };
 
 describe('transfer: going on from a checkpoint', () => {
   it('is right when nothing has changed', () => {
@@ -35,7 +35,8 @@ describe('transfer: going on from a checkpoint', () => {
     ['the source was resized', { source: { ...source, size: 101 } }, /source had 100 bytes and has 101/],
     ['the source was replaced', { source: { ...source, id: 'file:1:9:9' } }, /source is another/],
     ['the target was replaced', { target: { ...target, id: 'block:/dev/x:boot:10' } }, /target is another/],
-    ['the target was resized', { target: { ...target, size: 300 } }, /target had 200 bytes/],
+    ['the target was resized', { targetBytes: 300 }, /target had 200 bytes/],
+    ['the target was cut, and opening made it as long as before', { targetBytes: 0 }, /target had 200 bytes and has 0/],
     ['the extents differ', { layout: 'other' }, /extents/],
     ['there is no source', { source: null }, /source is not the same/],
   ];
@@ -44,6 +45,11 @@ describe('transfer: going on from a checkpoint', () => {
       expect(refusal(checkpoint, { ...found, ...change })).to.match(reason);
     });
   }
+
+  it('is refused when nobody counts what is written to the source', () => {
+    const uncounted = { ...source, generation: null };
+    expect(refusal({ ...checkpoint, source: uncounted }, { ...found, source: uncounted })).to.match(/source may have/);
+  });
 
   it('is refused for a checkpoint of a later version', () => {
     const later = { ...checkpoint, version: 2 } as unknown as Checkpoint;
