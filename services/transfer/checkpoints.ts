@@ -92,6 +92,8 @@ export class Checkpoints {
     const reason = this.run.stopping();
     const code = error instanceof FerryError ? error.code : 'INTERNAL';
     if (reason === 'lost' || code === 'LEASE_LOST') return;
+    // To ask for the state of a device is to flush it once more, and that could come out well.
+    if (code === 'FLUSH_FAILED') return;
     if (code === 'CANCELED' && (reason === 'pause' || reason === 'shutdown')) {
       await this.flush();
       await this.#recordTarget();

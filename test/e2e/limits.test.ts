@@ -102,8 +102,9 @@ describe('limits over two nodes', function () {
       expect((await cluster.batchEnded(batch)).state).to.equal('completed');
       const { jobs } = await cluster.request<{ jobs: JobView[] }>('GET', '/v1/jobs');
       const later = startedAfter(jobs, submittedMs);
-      expect(later.length, 'disks still waited').to.be.greaterThan(3);
-      expect(later[0]?.id).to.equal(id);
+      expect(later.length, 'disks still waited').to.be.greaterThan(5);
+      // Each of the node's two places may have had a disk in its hands already.
+      expect(later.findIndex((job) => job.id === id)).to.be.within(0, 2);
     });
   }
 });
