@@ -45,8 +45,12 @@ describe('storage: a job that is tried again', function () {
       owner: {
         hold: async () => true,
         confirm: async () => {},
-        begin: async (next) => void (checkpoint = next),
-        save: async (next) => void (checkpoint = next),
+        begin: async (next) => {
+          checkpoint = next;
+        },
+        save: async (next) => {
+          checkpoint = next;
+        },
       },
       ...change,
     };
