@@ -102,14 +102,14 @@ export class LeaseOwner implements Owner {
   async begin(checkpoint: Checkpoint | null): Promise<void> {
     const { id, attempt } = this.record;
     if (!(await this.#whileLeased(this.jobs.checkpoint(id, attempt, checkpoint, false)))) throw this.#lostError();
+    if (checkpoint !== null) this.#recorded();
   }
 
   async save(checkpoint: Checkpoint, progress: boolean): Promise<void> {
     const { id, attempt } = this.record;
     try {
       if (await this.#whileLeased(this.jobs.checkpoint(id, attempt, checkpoint, progress))) {
-        this.log.debug('checkpoint');
-        this.onCheckpoint();
+        this.#recorded();
         return;
       }
     } catch (err) {
@@ -119,6 +119,11 @@ export class LeaseOwner implements Owner {
       return;
     }
     throw this.#lostError();
+  }
+
+  #recorded(): void {
+    this.log.debug('checkpoint');
+    this.onCheckpoint();
   }
 
   async #ask(): Promise<void> {

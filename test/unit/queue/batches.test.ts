@@ -4,7 +4,7 @@ import type { JobStore } from '../../../shared/queue/job-store.js';
 import type { JobError } from '../../../shared/schemas/job.js';
 import { TestRedis } from '../../helpers/redis.js';
 import { codeOf } from './code-of.js';
-import { Behind, batchRequest, mustStart, openStore, progress, result, uploadRequest } from './support.js';
+import { Behind, batchRequest, LONG_LEASE, mustStart, openStore, progress, result, uploadRequest } from './support.js';
 
 const ioError: JobError = { code: 'STORAGE_IO', message: 'pread failed' };
 
@@ -18,7 +18,7 @@ describe('job store: batches', () => {
   });
   beforeEach(async () => {
     await redis.flush();
-    store = await openStore(redis);
+    store = await openStore(redis, LONG_LEASE);
     behind = new Behind(redis);
   });
   afterEach(async () => {
@@ -213,7 +213,10 @@ describe('job store: batches', () => {
     const attempt = await run(jobs[0] as string);
     await store.requeue(jobs[0] as string, attempt, ioError);
     expect(await scheduled()).to.deep.equal([jobs[0]]);
-    await run(jobs[0] as string);
+    // Its lease has run out at once.
+    const dying = await openStore(redis);
+    await mustStart(dying, jobs[0] as string);
+    await dying.close();
     await behind.queue.remove(jobs[0] as string);
     expect(await scheduled()).to.deep.equal([jobs[0]]);
   });

@@ -3,7 +3,7 @@ import type { JobStore } from '../../../shared/queue/job-store.js';
 import type { JobFilter } from '../../../shared/queue/listing.js';
 import { TestRedis } from '../../helpers/redis.js';
 import { codeOf } from './code-of.js';
-import { batchRequest, mustStart, openStore, result, uploadRequest, zeroRequest } from './support.js';
+import { batchRequest, LONG_LEASE, mustStart, openStore, result, uploadRequest, zeroRequest } from './support.js';
 
 describe('job store: listing and retention', () => {
   let redis: TestRedis;
@@ -11,7 +11,7 @@ describe('job store: listing and retention', () => {
 
   before(async () => {
     redis = await TestRedis.start();
-    store = await openStore(redis);
+    store = await openStore(redis, LONG_LEASE);
   });
   beforeEach(() => redis.flush());
   after(async () => {

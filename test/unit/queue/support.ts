@@ -21,6 +21,9 @@ export const config: JobStoreConfig = {
   poolConcurrency: new Map(),
 };
 
+/** For tests that start jobs without a worker: upkeep must not take such a job for one that lost its node. */
+export const LONG_LEASE = { leaseMs: 60_000 } as const;
+
 export function openStore(redis: TestRedis, overrides: Partial<JobStoreConfig> = {}): Promise<JobStore> {
   return JobStore.open({ redisUrl: redis.url, config: { ...config, ...overrides }, log });
 }
