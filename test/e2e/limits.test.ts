@@ -63,7 +63,9 @@ describe('limits over two nodes', function () {
   }
 
   it('a batch runs no more disks than maxConcurrentDisks, and as many', async () => {
-    await using cluster = await Cluster.start({ roots: [dir.path], nodes: ['a', 'b'] });
+    // Two places a node: three at once need both nodes, and a fourth place stays free.
+    const env = { FERRY_CONCURRENCY: '2' };
+    await using cluster = await Cluster.start({ roots: [dir.path], nodes: ['a', 'b'], env });
     const id = await cluster.submitBatch(batchOf('three', 15, 3));
     const counted = (async () => {
       let most = 0;
@@ -81,12 +83,13 @@ describe('limits over two nodes', function () {
   });
 
   it('a pool runs no more jobs than FERRY_POOL_CONCURRENCY, and as many', async () => {
-    const env = { FERRY_POOL_CONCURRENCY: 'default=2' };
-    await using cluster = await Cluster.start({ roots: [dir.path], nodes: ['a', 'b'], env });
+    // One place a node: two at once need two nodes, and the third has to wait.
+    const env = { FERRY_POOL_CONCURRENCY: 'default=2', FERRY_CONCURRENCY: '1' };
+    await using cluster = await Cluster.start({ roots: [dir.path], nodes: ['a', 'b', 'c'], env });
     for (let at = 0; at < 10; at++) await cluster.submit(upload(`pool-${at}.img`));
     const { most, nodes } = await watch(cluster, 10);
     expect(most).to.equal(2);
-    expect([...nodes]).to.have.members(['a', 'b']);
+    expect(nodes.size).to.be.at.least(2);
   });
 
   for (const [what, maxConcurrentDisks, options] of [
