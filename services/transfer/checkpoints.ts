@@ -3,10 +3,10 @@
  * and when the job is to stop. Nothing is recorded that was not done before the flush began.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Coverage } from '../../shared/coverage.js';
 import { FerryError } from '../../shared/errors.js';
 import type { Checkpoint } from '../../shared/queue/checkpoint.js';
 import type { TargetHandle } from '../../workers/storage/handle.js';
-import { Coverage } from './coverage.js';
 import type { JobRun } from './job.js';
 
 /** What does not change from one checkpoint of a job to the next. */

@@ -1,8 +1,9 @@
 /** A dry run: the plan of a job, made by looking only. Nothing is written, created, resized or kept open. */
+
+import { pack } from '../../shared/ranges.js';
 import type { JobRequest, Plan, UploadRequest, ZeroRequest } from '../../shared/schemas/job.js';
 import { ControlBlock } from '../../workers/control.js';
 import type { Workers } from '../../workers/pool.js';
-import { pack } from '../../workers/tasks/ranges.js';
 import { targetRequest } from './job.js';
 import { chooseUpload, layOut, makePlan, type TargetFacts, type UploadLayout } from './plan.js';
 import { needsZeroing, type Strategy } from './strategy.js';

@@ -2,8 +2,9 @@
  * From extents to steps: pure functions over packed ranges (start, length, …), in order, in bytes.
  * A step is some tens of MiB of data, so that its dispatch costs nothing beside it and a cancel is quick.
  */
+
+import { unpack } from '../../shared/ranges.js';
 import { alignDown, alignUp, MiB, type Range } from '../../shared/units.js';
-import { unpack } from '../../workers/tasks/ranges.js';
 
 export const STEP_BYTES = 16 * MiB;
 /** A step of very small ranges ends here, so that its time stays bounded too. */

@@ -1,9 +1,10 @@
 /** Reads a finished copy back, compares it with its source, and gives the image's checksum. */
+
+import { overlap, slice } from '../../shared/ranges.js';
 import type { Checksum } from '../../shared/schemas/job.js';
 import { MiB, type Range } from '../../shared/units.js';
 import type { SourceHandle, TargetHandle } from '../../workers/storage/handle.js';
 import { CHECKSUM_ALGORITHM } from '../../workers/tasks/checksum.js';
-import { overlap, slice } from '../../workers/tasks/ranges.js';
 import { ChecksumFold } from './checksum-fold.js';
 import { beforeStep, type JobRun, stepsInFlight } from './job.js';
 import type { UploadLayout } from './plan.js';

@@ -1,7 +1,8 @@
 /** Zeroes ranges of a target step by step: the same for a zero job and for the holes of an image. */
+
+import type { Coverage } from '../../shared/coverage.js';
 import type { Allocation } from '../../shared/zero-methods.js';
 import type { TargetHandle } from '../../workers/storage/handle.js';
-import type { Coverage } from './coverage.js';
 import { beforeStep, inParts, type JobRun, stepsInFlight } from './job.js';
 import { zeroSteps } from './layout.js';
 import { runSteps } from './steps.js';

@@ -1,7 +1,8 @@
 /** A zero job: ranges of a target, or all of it, read as zeroes afterwards. */
+
+import { pack } from '../../shared/ranges.js';
 import type { JobResult, ZeroRequest } from '../../shared/schemas/job.js';
 import type { TargetHandle } from '../../workers/storage/handle.js';
-import { pack } from '../../workers/tasks/ranges.js';
 import { Checkpoints } from './checkpoints.js';
 import { type JobRun, makeResult, targetRequest, withHandles } from './job.js';
 import { sum } from './layout.js';

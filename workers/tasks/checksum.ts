@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { FerryError } from '../../shared/errors.js';
+import { touches } from '../../shared/ranges.js';
 import type { Range } from '../../shared/units.js';
 import { view } from '../buffers.js';
 import { ControlBlock } from '../control.js';
@@ -12,7 +13,6 @@ import type { NativeIo } from '../native/index.js';
 import { readFully, readTarget } from '../storage/transfer.js';
 import { threadIo } from '../timed-io.js';
 import type { ChecksumStep, TaskFunction } from './contracts.js';
-import { touches } from './ranges.js';
 
 export const CHECKSUM_ALGORITHM = 'sha256';
 

@@ -4,6 +4,7 @@
  * Blocks the thread for the whole step; hears "stop" before every system call that moves data.
  */
 import { FerryError } from '../../shared/errors.js';
+import { unpack } from '../../shared/ranges.js';
 import { alignUp, end, KiB, type Range } from '../../shared/units.js';
 import { view } from '../buffers.js';
 import { ControlBlock } from '../control.js';
@@ -12,7 +13,6 @@ import type { NativeIo } from '../native/index.js';
 import { readFully, writeTarget } from '../storage/transfer.js';
 import { zeroTarget } from '../storage/zero.js';
 import type { CopyStep, TaskFunction } from './contracts.js';
-import { unpack } from './ranges.js';
 
 /** Zeroes shorter than this are written like data: a call of their own would cost more. */
 const GRANULE = 64 * KiB;

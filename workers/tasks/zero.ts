@@ -1,10 +1,10 @@
+import { unpack } from '../../shared/ranges.js';
 import type { ZeroMethod } from '../../shared/zero-methods.js';
 import { ControlBlock } from '../control.js';
 import { guardedIo } from '../guarded-io.js';
 import { zeroTarget } from '../storage/zero.js';
 import { measureZeroCost } from '../storage/zero-cost.js';
 import type { TaskFunction } from './contracts.js';
-import { unpack } from './ranges.js';
 
 export const zero: TaskFunction<'zero'> = ({ target, ranges, allocation, counts, control }) => {
   const block = new ControlBlock(control);

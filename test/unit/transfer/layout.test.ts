@@ -11,8 +11,8 @@ import {
   sum,
   zeroSteps,
 } from '../../../services/transfer/layout.js';
+import { pack, unpack } from '../../../shared/ranges.js';
 import { alignDown, alignUp, end, GiB, KiB, MiB, type Range, totalLength } from '../../../shared/units.js';
-import { pack, unpack } from '../../../workers/tasks/ranges.js';
 import { Seeded } from '../../helpers/seeded.js';
 
 describe('transfer: cut', () => {

@@ -2,10 +2,10 @@
 import { statfs } from 'node:fs/promises';
 import { expect } from 'chai';
 import { FerryError } from '../../../shared/errors.js';
+import { unpack } from '../../../shared/ranges.js';
 import { KiB, MiB, type Range } from '../../../shared/units.js';
 import { loadNative } from '../../../workers/native/index.js';
 import { dataExtents } from '../../../workers/storage/extents.js';
-import { unpack } from '../../../workers/tasks/ranges.js';
 import { makeImage, type Segment } from '../../helpers/bytes.js';
 import { failure } from '../../helpers/failure.js';
 import { FaultyIo } from '../../helpers/faulty-io.js';

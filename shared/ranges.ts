@@ -1,5 +1,5 @@
 /** Packed ranges: start, length, start, length, … */
-import type { Range } from '../../shared/units.js';
+import type { Range } from './units.js';
 
 export function* unpack(pairs: Float64Array): Generator<Range> {
   for (let i = 0; i + 1 < pairs.length; i += 2) yield { start: pairs[i] ?? 0, length: pairs[i + 1] ?? 0 };

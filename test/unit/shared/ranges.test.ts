@@ -1,6 +1,6 @@
 /** Packed ranges, found by bisection: checked against the plain way. */
 import { expect } from 'chai';
-import { overlap, pack, slice, touches, unpack } from '../../../workers/tasks/ranges.js';
+import { overlap, pack, slice, touches, unpack } from '../../../shared/ranges.js';
 import { Seeded } from '../../helpers/seeded.js';
 
 describe('workers: packed ranges', () => {

@@ -1,13 +1,13 @@
 /** What is settled of a target, against a plain list of bytes. */
 import { expect } from 'chai';
-import { Coverage } from '../../../services/transfer/coverage.js';
+import { Coverage } from '../../../shared/coverage.js';
+import { pack, unpack } from '../../../shared/ranges.js';
 import type { Range } from '../../../shared/units.js';
-import { pack, unpack } from '../../../workers/tasks/ranges.js';
 import { Seeded } from '../../helpers/seeded.js';
 
 const SIZE = 200;
 
-describe('transfer: coverage', () => {
+describe('coverage', () => {
   it('joins what touches and keeps apart what does not, in whatever order it comes', () => {
     const coverage = new Coverage();
     for (const [start, length] of [
@@ -32,6 +32,7 @@ describe('transfer: coverage', () => {
       const packed = coverage.toPacked();
       expect(new Coverage(packed).toPacked()).to.deep.equal(packed);
       expect(bytesOf([...unpack(Float64Array.from(packed))])).to.deep.equal(bytesOf(settled));
+      expect(new Coverage(packed).bytes).to.equal(new Set(bytesOf(settled)).size);
       const wanted = apart(Array.from({ length: random.below(8) }, () => randomRange(random)));
       const left = [...unpack(coverage.rest(pack(wanted)))];
       const known = new Set(bytesOf(settled));

@@ -2,11 +2,13 @@
  * Which parts of a target are settled: disjoint ranges in order, however the steps that settle them end. Steps run
  * nearly in order, so a few ranges say it all, also for an image of a hundred thousand extents.
  */
-import { end, type Range } from '../../shared/units.js';
-import { unpack } from '../../workers/tasks/ranges.js';
+
+import { unpack } from './ranges.js';
+import { end, type Range } from './units.js';
 
 export class Coverage {
   readonly #ranges: Range[] = [];
+  #bytes = 0;
 
   constructor(packed: readonly number[] = []) {
     for (const range of unpack(Float64Array.from(packed))) this.add(range);
@@ -16,16 +18,34 @@ export class Coverage {
     if (range.length === 0) return;
     let { start } = range;
     let stop = end(range);
-    let first = this.#ranges.findIndex((known) => end(known) >= start);
-    if (first === -1) first = this.#ranges.length;
+    const first = this.#firstEndingAt(start);
     let last = first;
     for (; last < this.#ranges.length; last += 1) {
       const known = this.#ranges[last] as Range;
       if (known.start > stop) break;
       start = Math.min(start, known.start);
       stop = Math.max(stop, end(known));
+      this.#bytes -= known.length;
     }
+    this.#bytes += stop - start;
     this.#ranges.splice(first, last - first, { start, length: stop - start });
+  }
+
+  /** Sum of the ranges. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Number of the first range that ends at or behind `position`, by bisection: clients may write in any order. */
+  #firstEndingAt(position: number): number {
+    let low = 0;
+    let high = this.#ranges.length;
+    while (low < high) {
+      const mid = (low + high) >>> 1;
+      if (end(this.#ranges[mid] as Range) >= position) high = mid;
+      else low = mid + 1;
+    }
+    return low;
   }
 
   /** start, length, start, length, … */
