@@ -30,6 +30,7 @@ import { JobStore } from '../shared/queue/job-store.js';
 import { PlanClient } from '../shared/queue/plans.js';
 import type { JobView } from '../shared/schemas/job.js';
 import { formatBytes, GiB, MiB } from '../shared/units.js';
+import { Workers } from '../workers/pool.js';
 
 const IMAGE_BYTES = GiB;
 const DATA_BYTES = 192 * MiB;
@@ -58,7 +59,8 @@ async function main(): Promise<void> {
   const jobs = await JobStore.open({ redisUrl: redis.url, config, log });
   const plans = new PlanClient({ redisUrl: redis.url, log });
   const metrics = new Registry();
-  const node = await startTransferNode({ config, log, redisUrl: redis.url, jobs, version: 'bench', metrics });
+  const workers = new Workers({ threads: config.threads, bufferBytes: config.bufferBytes });
+  const node = await startTransferNode({ config, log, redisUrl: redis.url, jobs, workers, version: 'bench', metrics });
   const api = await startApi({ config, log, jobs, plans, version: 'bench', metrics });
   const table = new Table({
     // No colours in a file or a pipe.
@@ -71,6 +73,7 @@ async function main(): Promise<void> {
   } finally {
     await api.close();
     await node.close();
+    await workers.close();
     await plans.close();
     await jobs.close();
     await redis.stop();

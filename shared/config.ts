@@ -20,6 +20,11 @@ const integer = (min: number, max: number) =>
     .regex(/^\d{1,16}$/, `must be a whole number from ${min} to ${max}`)
     .transform(Number)
     .refine((n) => n >= min && n <= max, `must be a whole number from ${min} to ${max}`);
+/** A path, `@name` for a name in Linux's abstract name space, or `off`. The kernel takes 107 bytes. */
+const socket = z
+  .string()
+  .refine((text) => text === 'off' || /^[/@]./.test(text), 'must be an absolute path, @name (abstract), or off')
+  .refine((text) => Buffer.byteLength(text) <= 107, 'must have at most 107 bytes');
 const colonList = z.string().transform((text) => text.split(':').filter((part) => part !== ''));
 
 const Environment = z.object({
@@ -60,6 +65,21 @@ const Environment = z.object({
     .transform((text) => text.split(',').filter((part) => part !== ''))
     .pipe(z.array(z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}=\d{1,6}$/, 'must be such as default=8,fast=4')))
     .default([]),
+  FERRY_IMAGES_HOST: z.string().min(1).default('::'),
+  FERRY_IMAGES_PORT: z.union([z.literal('off'), integer(0, 65535)]).default(54322),
+  // What tickets of jobs name when clients reach the node by another address.
+  FERRY_IMAGES_URL: z.string().refine(isServerUrl, 'must be a URL such as https://node-1.example.com:54322').optional(),
+  FERRY_TLS: z.enum(['on', 'off']).optional(),
+  FERRY_TLS_CERT: z.string().optional(),
+  FERRY_TLS_KEY: z.string().optional(),
+  FERRY_TLS_CA: z.string().optional(),
+  FERRY_LOCAL_SOCKET: socket.optional(),
+  FERRY_CONTROL_SOCKET: socket.optional(),
+  FERRY_CONTROL_PORT: z.union([z.literal('off'), integer(0, 65535)]).default('off'),
+  FERRY_MAX_CONNECTIONS: integer(1, 1024).default(8),
+  // Seconds, both, as the clients of the data plane count.
+  FERRY_INACTIVITY_TIMEOUT: integer(1, 10 * 365 * 86_400).default(60),
+  FERRY_REMOVE_TIMEOUT: integer(0, 86_400).default(60),
   FERRY_METRICS_HOST: z.string().min(1).default('127.0.0.1'),
   FERRY_METRICS_PORT: integer(0, 65535).optional(),
   FERRY_KEEP_JOBS_SECONDS: integer(0, 10 * 365 * 86_400).default(7 * 86_400),
@@ -93,6 +113,26 @@ export interface ClientConfig {
   readonly logLevel: string;
 }
 
+/** The data plane of a node. */
+export interface ImagesConfig {
+  readonly host: string;
+  /** null: the remote service does not run. */
+  readonly port: number | null;
+  /** How clients elsewhere reach the remote service, without a slash at its end; null: by its own address. */
+  readonly url: string | null;
+  /** Paths of PEM files; null: plain HTTP. */
+  readonly tls: { readonly cert: string; readonly key: string; readonly ca: string | null } | null;
+  /** Paths; one that starts with NUL is an abstract name; null: the service does not run. */
+  readonly localSocket: string | null;
+  readonly controlSocket: string | null;
+  /** On loopback. */
+  readonly controlPort: number | null;
+  /** Of one ticket. */
+  readonly maxConnections: number;
+  readonly inactivityTimeoutSeconds: number;
+  readonly removeTimeoutSeconds: number;
+}
+
 export interface Config {
   readonly api: { readonly host: string; readonly port: number; readonly token: string | null };
   /** null: the embedded queue server in `dataDir`. */
@@ -112,6 +152,7 @@ export interface Config {
   readonly bandwidthBytesPerSecond: number | null;
   /** Pool → most jobs at once over all nodes; null lifts the limit. */
   readonly poolConcurrency: ReadonlyMap<string, number | null>;
+  readonly images: ImagesConfig;
   /** Where a node without an API tells its metrics, to who has the token of the API; null: nowhere. */
   readonly metrics: { readonly host: string; readonly port: number } | null;
   readonly keepJobs: { readonly seconds: number; readonly count: number };
@@ -131,10 +172,11 @@ export function readConfig(env: Env = process.env): Config {
     refuseBeyondLoopback('FERRY_API_HOST', e.FERRY_API_HOST);
     if (e.FERRY_METRICS_PORT !== undefined) refuseBeyondLoopback('FERRY_METRICS_HOST', e.FERRY_METRICS_HOST);
   }
+  const dataDir = e.FERRY_DATA_DIR ?? join(env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'imageferry');
   return {
     api: { host: e.FERRY_API_HOST, port: e.FERRY_API_PORT, token },
     redisUrl: e.FERRY_REDIS_URL ?? null,
-    dataDir: e.FERRY_DATA_DIR ?? join(env.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'imageferry'),
+    dataDir,
     storageRoots: e.FERRY_STORAGE_ROOTS,
     pools: e.FERRY_POOLS,
     nodeName: e.FERRY_NODE_NAME ?? `${hostname()}-${process.pid}`,
@@ -152,10 +194,39 @@ export function readConfig(env: Env = process.env): Config {
         return [pool, Number(limit) || null];
       }),
     ),
+    images: imagesConfig(e, dataDir),
     metrics: e.FERRY_METRICS_PORT === undefined ? null : { host: e.FERRY_METRICS_HOST, port: e.FERRY_METRICS_PORT },
     keepJobs: { seconds: e.FERRY_KEEP_JOBS_SECONDS, count: e.FERRY_KEEP_JOBS_COUNT },
     logLevel: e.FERRY_LOG_LEVEL,
   };
+}
+
+function imagesConfig(e: z.output<typeof Environment>, dataDir: string): ImagesConfig {
+  const { FERRY_TLS_CERT: cert, FERRY_TLS_KEY: key } = e;
+  const port = e.FERRY_IMAGES_PORT === 'off' ? null : e.FERRY_IMAGES_PORT;
+  let tls: ImagesConfig['tls'] = null;
+  if ((e.FERRY_TLS ?? (cert === undefined ? 'off' : 'on')) === 'on') {
+    if (cert === undefined) throw new FerryError('CONFIG_INVALID', 'FERRY_TLS_CERT: needed for FERRY_TLS=on');
+    if (key === undefined) throw new FerryError('CONFIG_INVALID', 'FERRY_TLS_KEY: needed for FERRY_TLS=on');
+    tls = { cert, key, ca: e.FERRY_TLS_CA ?? null };
+  }
+  return {
+    host: e.FERRY_IMAGES_HOST,
+    port,
+    url: e.FERRY_IMAGES_URL?.replace(/\/+$/, '') ?? null,
+    tls,
+    localSocket: socketPath(e.FERRY_LOCAL_SOCKET ?? join(dataDir, 'images.sock')),
+    controlSocket: socketPath(e.FERRY_CONTROL_SOCKET ?? join(dataDir, 'control.sock')),
+    controlPort: e.FERRY_CONTROL_PORT === 'off' ? null : e.FERRY_CONTROL_PORT,
+    maxConnections: e.FERRY_MAX_CONNECTIONS,
+    inactivityTimeoutSeconds: e.FERRY_INACTIVITY_TIMEOUT,
+    removeTimeoutSeconds: e.FERRY_REMOVE_TIMEOUT,
+  };
+}
+
+function socketPath(text: string): string | null {
+  if (text === 'off') return null;
+  return text.startsWith('@') ? `\0${text.slice(1)}` : text;
 }
 
 /**

@@ -51,6 +51,22 @@ export class BufferPool {
     return await new Promise((resolve) => this.#waiting.push(resolve));
   }
 
+  /** As `acquire`, but null when none was given back within so many ms. */
+  async acquireWithin(patienceMs: number): Promise<SharedBuffer | null> {
+    if (this.#free.length > 0 || this.#allocated < this.limit) return await this.acquire();
+    return await new Promise((resolve) => {
+      const take = (buffer: SharedBuffer) => {
+        clearTimeout(timer);
+        resolve(buffer);
+      };
+      const timer = setTimeout(() => {
+        this.#waiting.splice(this.#waiting.indexOf(take), 1);
+        resolve(null);
+      }, patienceMs);
+      this.#waiting.push(take);
+    });
+  }
+
   release(buffer: SharedBuffer): void {
     const next = this.#waiting.shift();
     if (next === undefined) this.#free.push(buffer);

@@ -9,7 +9,14 @@ import { performance } from 'node:perf_hooks';
 /** No variable of ours that happens to be set here decides what the demo shows; mkfs lives in sbin. */
 export function environment(): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('FERRY_'));
-  return { ...Object.fromEntries(inherited), PATH: `${process.env.PATH}:/usr/sbin:/sbin`, LC_ALL: 'C.UTF-8' };
+  // Nor does it meet a service that runs here: the demo needs no data plane.
+  const images = { FERRY_IMAGES_PORT: 'off', FERRY_LOCAL_SOCKET: 'off', FERRY_CONTROL_SOCKET: 'off' };
+  return {
+    ...Object.fromEntries(inherited),
+    ...images,
+    PATH: `${process.env.PATH}:/usr/sbin:/sbin`,
+    LC_ALL: 'C.UTF-8',
+  };
 }
 
 export interface RunOptions {

@@ -31,6 +31,19 @@ export function settings(shown: ShownConfig, env: Env, fromFlags: ReadonlySet<st
         .map(([pool, limit]) => `${pool}=${limit ?? 0}`)
         .join(',') || null,
     FERRY_LEASE_MS: shown.leaseMs,
+    FERRY_IMAGES_HOST: shown.images.host,
+    FERRY_IMAGES_PORT: shown.images.port ?? 'off',
+    FERRY_IMAGES_URL: shown.images.url,
+    FERRY_TLS: shown.images.tls === null ? 'off' : 'on',
+    FERRY_TLS_CERT: shown.images.tls?.cert ?? null,
+    FERRY_TLS_KEY: shown.images.tls?.key ?? null,
+    FERRY_TLS_CA: shown.images.tls?.ca ?? null,
+    FERRY_LOCAL_SOCKET: socketName(shown.images.localSocket),
+    FERRY_CONTROL_SOCKET: socketName(shown.images.controlSocket),
+    FERRY_CONTROL_PORT: shown.images.controlPort ?? 'off',
+    FERRY_MAX_CONNECTIONS: shown.images.maxConnections,
+    FERRY_INACTIVITY_TIMEOUT: shown.images.inactivityTimeoutSeconds,
+    FERRY_REMOVE_TIMEOUT: shown.images.removeTimeoutSeconds,
     FERRY_METRICS_HOST: shown.metrics?.host ?? null,
     FERRY_METRICS_PORT: shown.metrics?.port ?? null,
     FERRY_JOB_ATTEMPTS: shown.jobAttempts,
@@ -45,6 +58,11 @@ export function settings(shown: ShownConfig, env: Env, fromFlags: ReadonlySet<st
     value: value === null ? '(none)' : String(value),
     from: fromFlags.has(variable) ? 'flag' : isSet(variable, env) ? 'environment' : 'default',
   }));
+}
+
+/** As the variable is written. */
+function socketName(path: string | null): string {
+  return path?.replace(/^\0/, '@') ?? 'off';
 }
 
 /** The token may come from a file that another variable names. */

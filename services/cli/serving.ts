@@ -7,8 +7,10 @@ import { FerryError } from '../../shared/errors.js';
 import type { Log } from '../../shared/log.js';
 import { JobStore } from '../../shared/queue/job-store.js';
 import { PlanClient } from '../../shared/queue/plans.js';
+import { Workers } from '../../workers/pool.js';
 import { startMetricsServer } from '../api/metrics-server.js';
 import { startApi } from '../api/server.js';
+import { type ImagesAddresses, startImages } from '../images/server.js';
 import { startTransferNode } from '../transfer/node.js';
 import { startEmbeddedRedis } from './embedded-redis.js';
 import type { Parts } from './lifecycle.js';
@@ -24,7 +26,7 @@ export interface Composition {
 }
 
 /** The line on stdout that says that a server is ready (design §7). */
-export interface Ready {
+export interface Ready extends ImagesAddresses {
   readonly msg: 'ready';
   readonly api?: { readonly url: string };
   /** Of a node without an API; an API shows them itself. */
@@ -71,7 +73,20 @@ export async function startParts(
   }
   signal.throwIfAborted();
   if (composition.node) {
-    const node = await startTransferNode({ config, log, redisUrl, jobs, version: version(), metrics: registry });
+    const workers = new Workers({ threads: config.threads, bufferBytes: config.bufferBytes });
+    parts.add('threads', () => workers.close());
+    const images = await startImages({ config, log, workers, version: version() });
+    parts.add('images', () => images.close());
+    Object.assign(ready, images.addresses);
+    const node = await startTransferNode({
+      config,
+      log,
+      redisUrl,
+      jobs,
+      workers,
+      version: version(),
+      metrics: registry,
+    });
     parts.add('node', () => node.close());
     if (config.storageRoots.length === 0) {
       log.warn('FERRY_STORAGE_ROOTS is not set: every job will be refused');

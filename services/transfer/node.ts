@@ -12,7 +12,7 @@ import type { JobStore } from '../../shared/queue/job-store.js';
 import { atMost } from '../../shared/queue/patience.js';
 import { servePlans } from '../../shared/queue/plans.js';
 import type { NodeJobs } from '../../shared/queue/records.js';
-import { Workers } from '../../workers/pool.js';
+import type { Workers } from '../../workers/pool.js';
 import { Attempt } from './attempt.js';
 import { BusyPatience } from './busy-patience.js';
 import { planJob } from './dry-run.js';
@@ -31,7 +31,6 @@ const STALLS_ALLOWED = 1000;
 const QUEUE_CLOSE_MS = 5_000;
 
 export interface TransferNode {
-  readonly workers: Workers;
   close(): Promise<void>;
 }
 
@@ -40,6 +39,8 @@ export interface TransferNodeOptions {
   /** Its lines say which node they are of. */
   readonly log: Log;
   readonly redisUrl: string;
+  /** The caller closes them, after the node. */
+  readonly workers: Workers;
   readonly jobs: NodeJobs & Pick<JobStore, 'beat'>;
   readonly version: string;
   /** What the node measures is registered here. */
@@ -48,9 +49,8 @@ export interface TransferNodeOptions {
 
 /** @throws FerryError NATIVE_MODULE, QUEUE_UNAVAILABLE */
 export async function startTransferNode(options: TransferNodeOptions): Promise<TransferNode> {
-  const { config, log, redisUrl, jobs } = options;
+  const { config, log, redisUrl, jobs, workers } = options;
   const metrics = new JobMetrics(options.metrics, config.pools);
-  const workers = new Workers({ threads: config.threads, bufferBytes: config.bufferBytes });
   const running = new Map<string, Attempt>();
   const gate = new Gate(config.concurrency);
   const busy = new BusyPatience();
@@ -127,7 +127,6 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
   await heartbeat.start();
 
   return {
-    workers,
     async close() {
       closing = true;
       for (const attempt of running.values()) attempt.stop('shutdown');
@@ -136,7 +135,6 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
       const closed = queues.map((worker) => worker.close());
       await Promise.all([...running.values()].map((attempt) => attempt.ended));
       await Promise.all([...closed.map((close) => atMost(QUEUE_CLOSE_MS, close)), plans.close()]);
-      await workers.close();
       await heartbeat.stop();
       closeRedis(connection);
     },

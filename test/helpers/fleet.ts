@@ -59,7 +59,9 @@ export class Fleet implements AsyncDisposable {
   }
 
   async startNode(name: string, place: Place = {}): Promise<FleetNode> {
-    const node = this.#start('node', { ...place, env: { FERRY_NODE_NAME: name, ...place.env } });
+    // Nodes of one machine would all use the sockets of one data directory.
+    const sockets = { FERRY_LOCAL_SOCKET: 'off', FERRY_CONTROL_SOCKET: 'off' };
+    const node = this.#start('node', { ...place, env: { FERRY_NODE_NAME: name, ...sockets, ...place.env } });
     await node.line();
     return { ...node, name };
   }

@@ -249,7 +249,7 @@ export function identify(fd: number, kind: StorageKind, size: number): Identity 
 }
 
 /** What was opened is what was checked: same path, same kind. */
-function assertSame(fd: number, path: string, kind: StorageKind): void {
+export function assertSame(fd: number, path: string, kind: StorageKind): void {
   assertPath(fd, path);
   const stats = fstatSync(fd);
   if (kind === 'block' ? stats.isBlockDevice() : stats.isFile()) return;

@@ -10,6 +10,7 @@ import type { Allocation, ZeroMethod } from '../../shared/zero-methods.js';
 import type { SharedBuffer } from '../buffers.js';
 import type { SourceHandle, TargetHandle } from '../storage/handle.js';
 import type { OpenSourceRequest, OpenTargetRequest } from '../storage/open.js';
+import type { OpenImageRequest } from '../storage/open-image.js';
 import type { ZeroCost } from '../storage/zero-cost.js';
 import type { ProbeReport, ProbeRequest } from './probe-report.js';
 
@@ -31,8 +32,39 @@ export interface Tasks {
   fingerprint: { input: { handle: SourceHandle | TargetHandle }; output: Fingerprint };
   flush: { input: { target: TargetHandle }; output: undefined };
   checksum: { input: ChecksumStep; output: Uint8Array };
+  openImage: { input: OpenImageRequest; output: SourceHandle | TargetHandle };
+  /** Bytes it has now: a file may have grown since it was opened. */
+  imageSize: { input: { handle: SourceHandle | TargetHandle }; output: number };
+  /** As `extents`, of the first `size` bytes. */
+  imageExtents: {
+    input: { handle: SourceHandle | TargetHandle; size: number; control: SharedArrayBuffer };
+    output: Float64Array;
+  };
+  /** @returns bytes read; fewer than asked for only where the image ends */
+  readImage: { input: ReadImage; output: number };
+  writeImage: { input: WriteImage; output: undefined };
+  zeroImage: { input: ZeroImage; output: undefined };
   /** What a piece of storage can do, for people (`ferry probe`). */
   probe: { input: ProbeRequest; output: ProbeReport };
+}
+
+/** Between buffer[offset, offset + length) and the image from `position`. */
+interface ImagePart {
+  readonly buffer: SharedBuffer;
+  readonly offset: number;
+  readonly length: number;
+  readonly position: number;
+}
+
+export type ReadImage = ImagePart & { readonly handle: SourceHandle | TargetHandle };
+
+export type WriteImage = ImagePart & { readonly target: TargetHandle; readonly control: SharedArrayBuffer };
+
+export interface ZeroImage {
+  readonly target: TargetHandle;
+  readonly range: Range;
+  readonly allocation: Allocation;
+  readonly control: SharedArrayBuffer;
 }
 
 export type TaskName = keyof Tasks;

@@ -5,6 +5,7 @@ import { copy } from './copy.js';
 import { extents } from './extents.js';
 import { fingerprint } from './fingerprint.js';
 import { flush } from './flush.js';
+import { imageExtents, imageSize, openImage, readImage, writeImage, zeroImage } from './image.js';
 import { inspect } from './inspect.js';
 import { checkSource, close, openSource, openTarget } from './open.js';
 import { probe } from './probe.js';
@@ -23,5 +24,11 @@ export const TASKS: { readonly [N in TaskName]: TaskFunction<N> } = {
   copy,
   flush,
   checksum,
+  openImage,
+  imageSize,
+  imageExtents,
+  readImage,
+  writeImage,
+  zeroImage,
   probe,
 };

@@ -92,7 +92,8 @@ export async function run(
 /** Our variables of the shell that runs the tests must not decide what they see. */
 function cleanEnvironment(env: Record<string, string>): Record<string, string> {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('FERRY_'));
-  return { ...(Object.fromEntries(inherited) as Record<string, string>), ...env };
+  // Several run at once, and one that is installed here may have the default port.
+  return { ...(Object.fromEntries(inherited) as Record<string, string>), FERRY_IMAGES_PORT: '0', ...env };
 }
 
 /** The redis-servers that work in `<dataDir>/queue`, by pid. */

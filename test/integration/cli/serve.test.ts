@@ -37,12 +37,13 @@ describe('ferry serve', function () {
     await cleanUp(directory);
   });
 
-  async function serve(): Promise<{ program: Running; url: string; port: string }> {
+  async function serve(env: Record<string, string> = {}): Promise<{ program: Running; url: string; port: string }> {
     const args = ['serve', '--port', '0', '--data-dir', dataDir, '--storage-roots', directory];
-    const program = start(FERRY, args, { FERRY_RETRY_DELAY_MS: '100' });
+    const program = start(FERRY, args, { FERRY_RETRY_DELAY_MS: '100', ...env });
     programs.push(program);
     const ready = JSON.parse(await program.line());
-    expect(ready).to.have.keys(['msg', 'api']);
+    const sockets = env.FERRY_LOCAL_SOCKET === 'off' ? [] : ['local', 'control'];
+    expect(ready).to.have.keys(['msg', 'api', 'images', ...sockets]);
     expect(ready.msg).to.equal('ready');
     return { program, url: ready.api.url, port: new URL(ready.api.url).port };
   }
@@ -128,7 +129,7 @@ describe('ferry serve', function () {
   });
 
   it('shares one queue between two of them', async () => {
-    const [one, two] = await Promise.all([serve(), serve()]);
+    const [one, two] = await Promise.all([serve(), serve({ FERRY_LOCAL_SOCKET: 'off', FERRY_CONTROL_SOCKET: 'off' })]);
     expect(await redisServersOf(dataDir)).to.have.length(1);
     const target = join(directory, 'target.img');
     const id = await submit(one.url, image, target);

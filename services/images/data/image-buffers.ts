@@ -1,0 +1,39 @@
+/**
+ * Buffers between sockets and threads, bounded over all connections. Clients that hold theirs for long because they
+ * are slow cannot stop the others: who waits in vain for a large buffer gets a small one of its own.
+ */
+import { KiB } from '../../../shared/units.js';
+import { allocateShared, BufferPool, type SharedBuffer } from '../../../workers/buffers.js';
+import { loadNative } from '../../../workers/native/index.js';
+import { BUFFER_LENGTH } from '../../../workers/pool.js';
+
+const PATIENCE_MS = 100;
+const SMALL = 64 * KiB;
+/** Of one request: enough for the storage to be busy while the socket is read or written. */
+const WINDOW = 4;
+
+export class ImageBuffers {
+  readonly #pool: BufferPool;
+
+  constructor(bytes: number) {
+    this.#pool = new BufferPool(BUFFER_LENGTH, Math.max(1, Math.floor(bytes / BUFFER_LENGTH)));
+  }
+
+  /** How many buffers one request may hold now: fewer when many want some. */
+  get window(): number {
+    return this.#pool.inUse * 2 < this.#pool.limit ? WINDOW : 1;
+  }
+
+  async acquire(): Promise<SharedBuffer> {
+    return (await this.#pool.acquireWithin(PATIENCE_MS)) ?? allocateShared(loadNative(), SMALL);
+  }
+
+  release(buffer: SharedBuffer): void {
+    // A small one is left to the garbage collector.
+    if (buffer.length === BUFFER_LENGTH) this.#pool.release(buffer);
+  }
+
+  get inUse(): number {
+    return this.#pool.inUse;
+  }
+}

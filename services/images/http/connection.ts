@@ -1,0 +1,138 @@
+/**
+ * One connection of a client. Requests that it pipelines run one after another, since a later one may read what an
+ * earlier one writes. It is idle while we wait for the client, never while we wait for the storage; an idle one is
+ * closed. Tickets that it used and images that it opened are let go when it closes.
+ */
+import type { Socket } from 'node:net';
+import type { OpenImage, OpenImages } from '../open-images.js';
+import type { Ticket } from '../tickets/ticket.js';
+
+/** Before a ticket gives its own, and on the control service. */
+const FIRST_IDLE_MS = 60_000;
+/** The longest that a timer can wait. */
+const MOST_IDLE_MS = 2 ** 31 - 1;
+
+interface Held {
+  readonly image: Promise<OpenImage>;
+  /** Of the image: how many flushes had failed when this connection last had an answer to one of its own. */
+  knownFailures: number | null;
+}
+
+export class Connection {
+  readonly #held = new Map<Ticket, Held>();
+  readonly #cut = new AbortController();
+  #tail: Promise<void> = Promise.resolve();
+  #idleMs = FIRST_IDLE_MS;
+  #storageCalls = 0;
+  #serving = 0;
+  #closed = false;
+
+  constructor(
+    readonly socket: Socket,
+    private readonly images: OpenImages,
+  ) {
+    socket.setTimeout(this.#idleMs);
+    socket.once('close', () => {
+      this.#closed = true;
+      this.#cut.abort();
+      this.#letGo();
+    });
+  }
+
+  /** Aborted when no more of a request can come: the client is gone, or has closed its side in the middle of a body. */
+  get cut(): AbortSignal {
+    return this.#cut.signal;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** The client has said that nothing more comes. */
+  bodyIsCut(): void {
+    this.#cut.abort();
+  }
+
+  /** A request is served: what it uses stays open until that has ended. */
+  async serving(work: Promise<void> | void): Promise<void> {
+    this.#serving += 1;
+    try {
+      await work;
+    } finally {
+      this.#serving -= 1;
+      if (this.#closed) this.#letGo();
+    }
+  }
+
+  /** Runs `work` when all that was asked for before is answered. It must not throw. */
+  enqueue(work: () => Promise<void>): void {
+    this.#tail = this.#tail.then(work);
+  }
+
+  /** The client was silent for the whole idle time. */
+  timedOut(): void {
+    if (this.#storageCalls === 0) this.socket.destroy();
+    else this.socket.setTimeout(this.#idleMs);
+  }
+
+  /** Waits for something that is not the client: the connection is not idle meanwhile. */
+  async waiting<T>(work: Promise<T>): Promise<T> {
+    this.#storageCalls += 1;
+    try {
+      return await work;
+    } finally {
+      this.#storageCalls -= 1;
+    }
+  }
+
+  /**
+   * The image of a ticket, opened by the first that needs it and kept while the connection lasts.
+   * @throws FerryError what opening throws; the next request tries again
+   */
+  async image(ticket: Ticket): Promise<OpenImage> {
+    this.#idleMs = Math.min(Number(ticket.fields.inactivityTimeout) * 1000, MOST_IDLE_MS);
+    this.socket.setTimeout(this.#idleMs);
+    let held = this.#held.get(ticket);
+    if (held === undefined) {
+      const opening = this.images.open(ticket);
+      held = { image: opening, knownFailures: null };
+      this.#held.set(ticket, held);
+      // Kept for the others only when it went well.
+      opening.catch(() => this.#held.delete(ticket));
+      ticket.gone.addEventListener('abort', () => ticket.idle(Infinity).then(() => this.#drop(ticket)), { once: true });
+    }
+    const image = await this.waiting(held.image);
+    held.knownFailures ??= image.failedFlushes;
+    return image;
+  }
+
+  /**
+   * Flushes the image of a ticket: all that any connection wrote. A flush that failed for one connection fails for
+   * each of the others too, once: the kernel reports a lost write to whoever asks first.
+   * @throws FerryError FLUSH_FAILED, STORAGE_*
+   */
+  async flush(ticket: Ticket): Promise<void> {
+    const image = await this.image(ticket);
+    const held = this.#held.get(ticket);
+    try {
+      await this.waiting(image.flush(held?.knownFailures ?? image.failedFlushes));
+    } finally {
+      if (held !== undefined) held.knownFailures = image.failedFlushes;
+    }
+  }
+
+  #letGo(): void {
+    if (this.#serving > 0) return;
+    for (const ticket of [...this.#held.keys()]) this.#drop(ticket);
+  }
+
+  #drop(ticket: Ticket): void {
+    const held = this.#held.get(ticket);
+    this.#held.delete(ticket);
+    ticket.leave(this);
+    held?.image.then(
+      (image) => this.images.release(image),
+      () => {},
+    );
+  }
+}
