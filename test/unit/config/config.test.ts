@@ -26,6 +26,15 @@ const WRONG: Record<string, string[]> = {
   FERRY_LEASE_MS: ['999', '3s'],
   FERRY_BANDWIDTH: ['0', '65535', '100MiB'],
   FERRY_POOL_CONCURRENCY: ['8', 'default=', 'default=-1', 'default=8;fast=4'],
+  FERRY_IMAGES_PORT: ['65536', 'none'],
+  FERRY_IMAGES_URL: ['host:54322', 'ftp://host', 'https://user:secret@host'],
+  FERRY_TLS: ['yes', 'ON'],
+  FERRY_LOCAL_SOCKET: ['relative.sock', '@', `/${'x'.repeat(107)}`],
+  FERRY_CONTROL_SOCKET: ['relative.sock', 'none'],
+  FERRY_CONTROL_PORT: ['-1', 'on'],
+  FERRY_MAX_CONNECTIONS: ['0', '1025'],
+  FERRY_INACTIVITY_TIMEOUT: ['0', '60s'],
+  FERRY_REMOVE_TIMEOUT: ['-1', '86401'],
   FERRY_METRICS_PORT: ['65536', 'off'],
   FERRY_KEEP_JOBS_SECONDS: ['a week'],
   FERRY_KEEP_JOBS_COUNT: ['1.5'],
@@ -59,6 +68,21 @@ describe('the configuration', () => {
   it('names every wrong variable at once', () => {
     const error = refusal(() => readConfig({ FERRY_API_PORT: 'x', FERRY_THREADS: 'y', FERRY_LOG_LEVEL: 'z' }));
     expect(error.message).to.include('FERRY_API_PORT').and.include('FERRY_THREADS').and.include('FERRY_LOG_LEVEL');
+  });
+
+  it('serves images over TLS when there is a certificate, and never half of it', () => {
+    const pair = { FERRY_TLS_CERT: '/etc/cert.pem', FERRY_TLS_KEY: '/etc/key.pem' };
+    expect(readConfig({}).images.tls).to.equal(null);
+    expect(readConfig(pair).images.tls).to.deep.equal({ cert: '/etc/cert.pem', key: '/etc/key.pem', ca: null });
+    expect(readConfig({ ...pair, FERRY_TLS: 'off' }).images.tls).to.equal(null);
+    expect(refusal(() => readConfig({ FERRY_TLS: 'on' })).message).to.include('FERRY_TLS_CERT: ');
+    expect(refusal(() => readConfig({ FERRY_TLS_CERT: '/etc/cert.pem' })).message).to.include('FERRY_TLS_KEY: ');
+  });
+
+  it('writes names of the abstract name space with @, and takes off for no socket', () => {
+    expect(readConfig({ FERRY_LOCAL_SOCKET: '@ferry' }).images.localSocket).to.equal('\0ferry');
+    expect(readConfig({ FERRY_CONTROL_SOCKET: 'off' }).images.controlSocket).to.equal(null);
+    expect(readConfig({ FERRY_DATA_DIR: '/data' }).images.localSocket).to.equal('/data/images.sock');
   });
 
   it('takes an empty variable for an unset one', () => {
@@ -136,8 +160,9 @@ describe('the configuration', () => {
     // The demo's own variable is its business, not the servers'.
     const described = new Set([...text.matchAll(/^\| `(FERRY_[A-Z_]+)`/gm)].map((match) => match[1]));
     expect([...described].sort()).to.deep.equal([...VARIABLES].sort());
-    // A host may be anything that is not empty.
-    const hosts = ['FERRY_API_HOST', 'FERRY_METRICS_HOST'];
-    expect(Object.keys(WRONG).concat(hosts).sort()).to.deep.equal([...VARIABLES].sort());
+    // A host and a path may be anything that is not empty.
+    const any = ['FERRY_API_HOST', 'FERRY_METRICS_HOST', 'FERRY_IMAGES_HOST'];
+    any.push('FERRY_TLS_CERT', 'FERRY_TLS_KEY', 'FERRY_TLS_CA');
+    expect(Object.keys(WRONG).concat(any).sort()).to.deep.equal([...VARIABLES].sort());
   });
 });
