@@ -44,6 +44,8 @@ export interface Tasks {
   readImage: { input: ReadImage; output: number };
   writeImage: { input: WriteImage; output: undefined };
   zeroImage: { input: ZeroImage; output: undefined };
+  /** Digests of the blocks of a range, one after another. */
+  hashBlocks: { input: HashBlocks; output: Uint8Array };
   /** What a piece of storage can do, for people (`ferry probe`). */
   probe: { input: ProbeRequest; output: ProbeReport };
 }
@@ -64,6 +66,20 @@ export interface ZeroImage {
   readonly target: TargetHandle;
   readonly range: Range;
   readonly allocation: Allocation;
+  readonly control: SharedArrayBuffer;
+}
+
+export interface HashBlocks {
+  readonly handle: SourceHandle | TargetHandle;
+  /** A multiple of `blockSize`. */
+  readonly start: number;
+  readonly length: number;
+  readonly blockSize: number;
+  /** One of `hashAlgorithms`. */
+  readonly algorithm: string;
+  /** Packed ranges that may hold data; all else reads as zeroes. */
+  readonly data: Float64Array;
+  readonly buffer: SharedBuffer;
   readonly control: SharedArrayBuffer;
 }
 

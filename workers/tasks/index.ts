@@ -5,6 +5,7 @@ import { copy } from './copy.js';
 import { extents } from './extents.js';
 import { fingerprint } from './fingerprint.js';
 import { flush } from './flush.js';
+import { hashBlocks } from './hash-blocks.js';
 import { imageExtents, imageSize, openImage, readImage, writeImage, zeroImage } from './image.js';
 import { inspect } from './inspect.js';
 import { checkSource, close, openSource, openTarget } from './open.js';
@@ -30,5 +31,6 @@ export const TASKS: { readonly [N in TaskName]: TaskFunction<N> } = {
   readImage,
   writeImage,
   zeroImage,
+  hashBlocks,
   probe,
 };

@@ -1,6 +1,7 @@
 /** Which routes each service has. */
 import { answerJson } from '../http/answer.js';
 import type { Exchange, Route } from '../http/exchange.js';
+import { getAlgorithms, getChecksum } from './get-checksum.js';
 import { getExtents } from './get-extents.js';
 import { getImage } from './get-image.js';
 import { optionsImage } from './options-image.js';
@@ -11,6 +12,8 @@ import { deleteTicket, getTicket, patchTicket, putTicket } from './tickets.js';
 const CORS = ['OPTIONS', 'GET', 'PUT'];
 
 const IMAGES: readonly Route[] = [
+  { path: /^\/images\/(.*)\/checksum\/algorithms$/s, methods: { GET: getAlgorithms }, cors: CORS },
+  { path: /^\/images\/(.*)\/checksum$/s, methods: { GET: getChecksum }, cors: CORS },
   { path: /^\/images\/(.*)\/extents$/s, methods: { GET: getExtents }, cors: CORS },
   {
     path: /^\/images\/(.*)$/s,
