@@ -21,6 +21,8 @@ const CHANGES: readonly (readonly [string, (io: NativeIo, fd: number) => unknown
   ['copyFileRange', (io, fd) => io.copyFileRange(fd, 0, fd, 4096, 4096)],
   ['clone', (io, fd) => io.clone(fd, fd)],
   ['cloneRange', (io, fd) => io.cloneRange(fd, 4096, fd, 0, 4096)],
+  ['nbdWrite', (io, id) => io.nbdWrite(id, new Uint8Array(8), 0, 8, 0)],
+  ['nbdZero', (io, id) => io.nbdZero(id, 0, 4096, true, false)],
 ];
 
 describe('workers: guarded calls', () => {
