@@ -14,6 +14,7 @@
       'src/file.cpp',
       'src/lock.cpp',
       'src/memory.cpp',
+      'src/socket.cpp',
     ],
     'include_dirs': ["<!@(node -p \"require('node-addon-api').include_dir\")"],
     'defines': [

@@ -9,6 +9,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ferry::AddLockCalls(env, exports);
   ferry::AddBlockDeviceCalls(env, exports);
   ferry::AddMemoryCalls(env, exports);
+  ferry::AddSocketCalls(env, exports);
   ferry::AddConstants(env, exports);
   return exports;
 }

@@ -11,6 +11,7 @@ void AddCopyCalls(Napi::Env env, Napi::Object exports);
 void AddLockCalls(Napi::Env env, Napi::Object exports);
 void AddBlockDeviceCalls(Napi::Env env, Napi::Object exports);
 void AddMemoryCalls(Napi::Env env, Napi::Object exports);
+void AddSocketCalls(Napi::Env env, Napi::Object exports);
 void AddConstants(Napi::Env env, Napi::Object exports);
 
 }  // namespace ferry
