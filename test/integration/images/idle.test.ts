@@ -12,8 +12,21 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 describe('idle connections', function () {
   this.timeout(30_000);
   let plane: DataPlane;
+  const running = new Map<string, Promise<void>>();
+  const scenarios: [string, () => Promise<void>][] = [];
+  /** All of them wait for seconds, and none for another: they run side by side. */
+  function scenario(sentence: string, run: () => Promise<void>): void {
+    scenarios.push([sentence, run]);
+    it(sentence, async () => await running.get(sentence));
+  }
   before(async () => {
     plane = await DataPlane.shared();
+    for (const [sentence, run] of scenarios) {
+      const outcome = run();
+      // It is reported where it is awaited.
+      outcome.catch(() => {});
+      running.set(sentence, outcome);
+    }
   });
 
   /** Slower than the time-out of a ticket altogether, but never silent for so long. */
@@ -21,7 +34,7 @@ describe('idle connections', function () {
   const STEP_MS = 300;
   const hasty = { inactivity_timeout: 1 };
 
-  it('are closed after the inactivity_timeout of the ticket that was used, and others are not', async () => {
+  scenario('are closed after the inactivity_timeout of the ticket that was used, and others are not', async () => {
     const [first, second] = [await plane.image(Buffer.alloc(512), hasty), await plane.image(Buffer.alloc(512))];
     await using idle = await plane.connect();
     await using patient = await plane.connect();
@@ -37,7 +50,7 @@ describe('idle connections', function () {
     await until('the ticket has no connections', async () => (await plane.ticketInfo(first.id)).connections === 0);
   });
 
-  it('are not those that are used again in time', async () => {
+  scenario('are not those that are used again in time', async () => {
     const { url } = await plane.image(Buffer.alloc(512), hasty);
     await using connection = await plane.connect();
     for (let i = 0; i < STEPS; i++) {
@@ -46,7 +59,7 @@ describe('idle connections', function () {
     }
   });
 
-  it('are not uploads that take long', async () => {
+  scenario('are not uploads that take long', async () => {
     const image = await plane.image(Buffer.alloc(0), { size: MiB, ...hasty });
     const data = patternBytes(1, MiB);
     await using connection = await plane.connect();
@@ -60,7 +73,7 @@ describe('idle connections', function () {
     expect((await image.read()).equals(data)).to.equal(true);
   });
 
-  it('are not downloads that take long', async () => {
+  scenario('are not downloads that take long', async () => {
     const data = patternBytes(1, 32 * MiB);
     const image = await plane.image(data, { ops: ['read'], ...hasty });
     await using connection = await plane.connect('local');
@@ -75,7 +88,7 @@ describe('idle connections', function () {
     }
   });
 
-  it('are uploads whose client has fallen silent; what came before is written', async () => {
+  scenario('are uploads whose client has fallen silent; what came before is written', async () => {
     const image = await plane.image(Buffer.alloc(0), { size: MiB, ...hasty });
     const data = patternBytes(1, 1000);
     await using connection = await plane.connect();
@@ -87,7 +100,7 @@ describe('idle connections', function () {
     expect((await image.read()).subarray(0, 1000).equals(data)).to.equal(true);
   });
 
-  it('are downloads whose client has stopped reading', async () => {
+  scenario('are downloads whose client has stopped reading', async () => {
     const image = await plane.image(patternBytes(1, 48 * MiB), { ops: ['read'], ...hasty });
     await using connection = await plane.connect('local');
     connection.pause();

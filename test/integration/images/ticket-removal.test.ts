@@ -85,7 +85,7 @@ describe('DELETE /tickets/{id}', function () {
     'answers 409 while an operation hangs; the ticket stays canceled until it can be removed',
     async () => {
       const image = await patient.image(Buffer.alloc(512));
-      const slow = await injectFaults(patient.pid, 'pwrite64:delay_enter=3000000');
+      const slow = await injectFaults(patient.pid, 'pwrite64:delay_enter=2000000');
       try {
         await using connection = await patient.connect();
         await connection.write(requestBytes({ method: 'PUT', path: image.url, body: 'x'.repeat(512) }));
