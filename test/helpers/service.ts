@@ -14,8 +14,17 @@ export interface ServiceOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** What a program says when it is ready; parts that do not run are left out. */
+export interface Ready {
+  readonly api?: { readonly url: string };
+  readonly images?: { readonly host: string; readonly port: number };
+  readonly local?: { readonly socket: string };
+  readonly control?: { readonly socket?: string; readonly port?: number };
+}
+
 export interface Service extends Api, AsyncDisposable {
   readonly pid: number;
+  readonly ready: Ready;
   readonly dataDir: string;
   /** @returns the exit code, null when the signal ended it */
   end(signal: NodeJS.Signals): Promise<number | null>;
@@ -31,11 +40,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     FERRY_RETRY_DELAY_MS: '100',
     ...options.env,
   });
-  const ready = JSON.parse(await program.line()) as { api: { url: string } };
+  const ready = JSON.parse(await program.line()) as Ready & { api: { url: string } };
   let exited: number | null | undefined;
   return {
     ...connectApi(ready.api.url),
     pid: program.pid,
+    ready,
     dataDir,
     async end(signal) {
       exited = await program.end(signal);

@@ -1,6 +1,7 @@
 /**
  * The typed list of every system call we make, and the loader of the addon that makes them.
- * Every call blocks its thread: only worker threads may use it, never the event loop.
+ * Every call blocks its thread, so only worker threads may use it, never the event loop; `alignmentOffset` and the
+ * calls on sockets return at once.
  * Offsets and lengths are bytes, 0 to 2^53 - 1. Source of the facts: the man pages named below.
  *
  * A wrong argument is a TypeError or RangeError that names it. A failed call is a `NativeError`.
@@ -84,6 +85,13 @@ export interface NativeIo {
   isZero(buffer: Uint8Array, offset: number, length: number): boolean;
   /** How many bytes to add to the address of buffer[0] to reach a multiple of `alignment` (a power of two). */
   alignmentOffset(buffer: Uint8Array, alignment: number): number;
+  /**
+   * socket(2) and bind(2) to a name in Linux's abstract name space, of 1 to 107 bytes, its leading NUL not counted.
+   * @returns the file descriptor of a stream socket, not blocking, that does not listen yet
+   */
+  bindAbstract(name: Uint8Array): number;
+  /** As `bindAbstract`, but connect(2). */
+  connectAbstract(name: Uint8Array): number;
   readonly constants: NativeConstants;
 }
 

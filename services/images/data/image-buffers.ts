@@ -1,6 +1,7 @@
 /**
  * Buffers between sockets and threads, bounded over all connections. Clients that hold theirs for long because they
- * are slow cannot stop the others: who waits in vain for a large buffer gets a small one of its own.
+ * are slow cannot stop the others: who waits in vain for a large buffer gets a small one of its own, and until one comes
+ * back nobody waits again.
  */
 import { KiB } from '../../../shared/units.js';
 import { allocateShared, BufferPool, type SharedBuffer } from '../../../workers/buffers.js';
@@ -14,6 +15,8 @@ const WINDOW = 4;
 
 export class ImageBuffers {
   readonly #pool: BufferPool;
+  /** Somebody waited in vain, and none came back since then. */
+  #starved = false;
 
   constructor(bytes: number) {
     this.#pool = new BufferPool(BUFFER_LENGTH, Math.max(1, Math.floor(bytes / BUFFER_LENGTH)));
@@ -25,12 +28,16 @@ export class ImageBuffers {
   }
 
   async acquire(): Promise<SharedBuffer> {
-    return (await this.#pool.acquireWithin(PATIENCE_MS)) ?? allocateShared(loadNative(), SMALL);
+    const found = this.#starved ? null : await this.#pool.acquireWithin(PATIENCE_MS);
+    this.#starved = found === null;
+    return found ?? allocateShared(loadNative(), SMALL);
   }
 
   release(buffer: SharedBuffer): void {
     // A small one is left to the garbage collector.
-    if (buffer.length === BUFFER_LENGTH) this.#pool.release(buffer);
+    if (buffer.length !== BUFFER_LENGTH) return;
+    this.#pool.release(buffer);
+    this.#starved = false;
   }
 
   get inUse(): number {

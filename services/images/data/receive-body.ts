@@ -145,7 +145,9 @@ class Receiver {
       if (this.#failure !== null) return;
       this.#filling = this.#begin(await this.sink.buffers.acquire());
     }
-    if (this.#failure === null) this.request.resume();
+    if (this.#failure !== null) return;
+    if (this.#filling !== null) this.#watchStall();
+    this.request.resume();
   }
 
   async #oneWritten(): Promise<void> {

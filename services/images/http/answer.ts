@@ -26,29 +26,38 @@ export function answerJson(
   answer(response, 200, `${JSON.stringify(value)}\n`, { 'Content-Type': 'application/json', ...headers });
 }
 
-/** Resolves when the answer is sent and nothing of the request is left unread. */
-export async function answerError(request: IncomingMessage, response: ServerResponse, error: HttpError): Promise<void> {
+/**
+ * Resolves when the answer is sent and nothing of the request is left unread.
+ * @param cut  aborted when nothing more of the request can come
+ */
+export async function answerError(
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: HttpError,
+  cut: AbortSignal | undefined,
+): Promise<void> {
   if (response.headersSent) {
     // Too late for an error: a body that ends early is what the client must see.
     response.destroy();
     return;
   }
-  const unread = !request.complete;
+  const isCut = cut?.aborted === true;
+  const unread = !request.complete && !isCut;
   const body = textOf(error);
   response.writeHead(error.status, {
     'Content-Type': 'text/plain; charset=UTF-8',
     'Content-Length': Buffer.byteLength(body),
     ...error.headers,
     // A client without a valid ticket has nothing more to say here.
-    ...(unread || error.status === 403 ? { Connection: 'close' } : {}),
+    ...(unread || isCut || error.status === 403 ? { Connection: 'close' } : {}),
   });
-  if (unread) {
-    // To end the answer now would close the connection, and reset it under what is still coming: the client might
-    // never read why.
-    response.write(body);
-    await drained(request, response);
-    response.end();
-  } else response.end(body);
+  if (!unread) return void response.end(body);
+  // To close the connection now would reset it under what is still coming, and the client might never read why. So we
+  // only say that this was all, and throw away what comes until the client has seen that.
+  response.write(body);
+  request.socket.end();
+  await drained(request, response);
+  response.end();
 }
 
 /** One sentence and a newline. */

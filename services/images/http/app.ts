@@ -29,7 +29,7 @@ export function createApp(
   app.use((request) => {
     throw new HttpError(404, `No handler for ${JSON.stringify(decodeURI(request.path))}`);
   });
-  app.use(errorHandler(context));
+  app.use(errorHandler(context, connections));
   return app;
 }
 
@@ -83,7 +83,7 @@ function serve(context: ImagesContext, route: Route, connections: WeakMap<object
   };
 }
 
-function errorHandler({ log }: ImagesContext): ErrorRequestHandler {
+function errorHandler({ log }: ImagesContext, connections: WeakMap<object, Connection>): ErrorRequestHandler {
   // Express knows an error handler by its four parameters.
   return (thrown: unknown, request, response, _next) => {
     const error = asHttpError(thrown);
@@ -91,6 +91,6 @@ function errorHandler({ log }: ImagesContext): ErrorRequestHandler {
     const line = { method: request.method, path, status: error.status, reason: error.message };
     if (error.status >= 500) log.warn({ ...line, err: error.cause ?? error }, 'a request failed');
     else log.debug({ ...line, ...(error.cause === undefined ? {} : { err: error.cause }) }, 'a request was refused');
-    void answerError(request, response, error);
+    void answerError(request, response, error, connections.get(request.socket)?.cut);
   };
 }

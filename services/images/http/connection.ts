@@ -5,7 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import type { OpenImage, OpenImages } from '../open-images.js';
-import type { Ticket } from '../tickets/ticket.js';
+import type { Ticket, TicketUser } from '../tickets/ticket.js';
 
 /** Before a ticket gives its own, and on the control service. */
 const FIRST_IDLE_MS = 60_000;
@@ -18,8 +18,12 @@ interface Held {
   knownFailures: number | null;
 }
 
-export class Connection {
+export class Connection implements TicketUser {
+  /** What came cannot be understood, nor what comes after it. */
+  isBroken = false;
   readonly #held = new Map<Ticket, Held>();
+  /** Those that it used, and what to do when nobody can ask for one any more. */
+  readonly #tickets = new Map<Ticket, () => void>();
   readonly #cut = new AbortController();
   #tail: Promise<void> = Promise.resolve();
   #idleMs = FIRST_IDLE_MS;
@@ -69,6 +73,17 @@ export class Connection {
     this.#tail = this.#tail.then(work);
   }
 
+  /** A ticket was used: how long this connection may be idle is its choice now. */
+  uses(ticket: Ticket): void {
+    if (!this.#tickets.has(ticket)) {
+      const onGone = () => void ticket.idle(Infinity).then(() => this.#drop(ticket));
+      this.#tickets.set(ticket, onGone);
+      ticket.gone.addEventListener('abort', onGone, { once: true });
+    }
+    this.#idleMs = Math.min(Number(ticket.fields.inactivityTimeout) * 1000, MOST_IDLE_MS);
+    this.socket.setTimeout(this.#idleMs);
+  }
+
   /** The client was silent for the whole idle time. */
   timedOut(): void {
     if (this.#storageCalls === 0) this.socket.destroy();
@@ -90,8 +105,6 @@ export class Connection {
    * @throws FerryError what opening throws; the next request tries again
    */
   async image(ticket: Ticket): Promise<OpenImage> {
-    this.#idleMs = Math.min(Number(ticket.fields.inactivityTimeout) * 1000, MOST_IDLE_MS);
-    this.socket.setTimeout(this.#idleMs);
     let held = this.#held.get(ticket);
     if (held === undefined) {
       const opening = this.images.open(ticket);
@@ -99,7 +112,6 @@ export class Connection {
       this.#held.set(ticket, held);
       // Kept for the others only when it went well.
       opening.catch(() => this.#held.delete(ticket));
-      ticket.gone.addEventListener('abort', () => ticket.idle(Infinity).then(() => this.#drop(ticket)), { once: true });
     }
     const image = await this.waiting(held.image);
     held.knownFailures ??= image.failedFlushes;
@@ -123,13 +135,16 @@ export class Connection {
 
   #letGo(): void {
     if (this.#serving > 0) return;
-    for (const ticket of [...this.#held.keys()]) this.#drop(ticket);
+    for (const ticket of [...this.#tickets.keys()]) this.#drop(ticket);
   }
 
   #drop(ticket: Ticket): void {
+    const onGone = this.#tickets.get(ticket);
+    if (onGone !== undefined) ticket.gone.removeEventListener('abort', onGone);
+    this.#tickets.delete(ticket);
+    ticket.leave(this);
     const held = this.#held.get(ticket);
     this.#held.delete(ticket);
-    ticket.leave(this);
     held?.image.then(
       (image) => this.images.release(image),
       () => {},

@@ -16,6 +16,8 @@ export type ParseError = Error & { readonly code?: string; readonly rawPacket?: 
 
 export function answerMalformed(connection: Connection, error: ParseError): void {
   const { socket } = connection;
+  // Node tells of the same error again with all that comes after it.
+  if (connection.isBroken) return;
   // The client closed its side in the middle of a body: who waits for the rest of it answers.
   if (error.code === 'HPE_INVALID_EOF_STATE') {
     connection.bodyIsCut();
@@ -28,6 +30,7 @@ export function answerMalformed(connection: Connection, error: ParseError): void
     socket.destroy();
     return;
   }
+  connection.isBroken = true;
   connection.enqueue(async () => linger(socket, rawAnswer(refusalOf(error))));
 }
 

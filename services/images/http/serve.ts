@@ -5,6 +5,7 @@ import { createServer, type RequestListener, type Server, type ServerOptions } f
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { FerryError } from '../../../shared/errors.js';
+import { loadNative, type NativeError } from '../../../workers/native/index.js';
 import type { OpenImages } from '../open-images.js';
 import { Connection } from './connection.js';
 import { answerConnect, answerMalformed, type ParseError } from './malformed.js';
@@ -88,21 +89,30 @@ export async function listenOnPort(server: Server, host: string, port: number, v
 export async function listenOnSocket(server: Server, path: string, variable: string): Promise<void> {
   const abstract = path.startsWith('\0');
   const shown = abstract ? `@${path.slice(1)}` : path;
-  if (!abstract && !(await answers(path))) await unlink(path).catch(() => {});
-  await listen(
-    server,
-    { path },
-    `${variable}: cannot listen on ${shown}; another node may: give this one a path of its own`,
-  );
-  if (!abstract) await chmod(path, 0o660);
+  const failure = `${variable}: cannot listen on ${shown}; another node may: give this one a path of its own`;
+  if (abstract) return await listen(server, { fd: bindAbstract(path.slice(1), failure) }, failure);
+  if (!(await answers(path))) await unlink(path).catch(() => {});
+  await listen(server, { path }, failure);
+  await chmod(path, 0o660);
+}
+
+/** Node.js would bind another name: this one and NULs up to the length of an address. */
+function bindAbstract(name: string, failure: string): number {
+  try {
+    return loadNative().bindAbstract(Buffer.from(name));
+  } catch (thrown) {
+    throw cannotListen(failure, thrown as NativeError);
+  }
+}
+
+function cannotListen(failure: string, cause: NodeJS.ErrnoException): FerryError {
+  const { errno, syscall } = cause;
+  return new FerryError('CONFIG_INVALID', `${failure} (${cause.code})`, { errno, syscall }, { cause });
 }
 
 async function listen(server: Server, where: object, failure: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const details = { errno: cause.errno, syscall: cause.syscall };
-      reject(new FerryError('CONFIG_INVALID', `${failure} (${cause.code})`, details, { cause }));
-    });
+    server.once('error', (cause: NodeJS.ErrnoException) => reject(cannotListen(failure, cause)));
     server.listen(where, resolve);
   });
 }

@@ -23,8 +23,9 @@ export async function getImage(exchange: Exchange): Promise<void> {
     const range = settle(asked, size, imageSize);
     response.writeHead(asked === undefined ? 200 : 206, {
       'Content-Type': 'application/octet-stream',
-      'Content-Length': range.length,
+      // Before Content-Length: what follows that Node decodes once more.
       'Content-Disposition': disposition(filename),
+      'Content-Length': range.length,
       ...(asked === undefined ? {} : { 'Content-Range': contentRange(range, size) }),
       ...closeHeader(close),
     });

@@ -1,8 +1,9 @@
 /** PATCH /images/{id}: zeroes a range, or makes everything durable. */
 
+import { writableRange } from '../data/header-ranges.js';
 import { answer } from '../http/answer.js';
 import type { Exchange } from '../http/exchange.js';
-import { HttpError, unsatisfiable } from '../http/http-error.js';
+import { HttpError } from '../http/http-error.js';
 import { readText } from '../http/read-body.js';
 import { isBoolean, isInteger, isString, optional, parseObject, required } from '../tickets/ticket-request.js';
 import { needId } from './asked.js';
@@ -16,14 +17,11 @@ export async function patchImage(exchange: Exchange): Promise<void> {
   const asked = parse(await readText(exchange));
   const ticket = tickets.authorized(id, 'write');
   const { size, sparse } = ticket.fields;
-  if (asked.op === 'zero' && asked.start + asked.length > size) {
-    throw unsatisfiable(`Range ${asked.start} to ${asked.start + asked.length} is past the end of the image`, size);
-  }
+  const range = asked.op === 'zero' ? writableRange(asked.start, asked.length, size) : null;
   const operation = ticket.begin('write', connection);
   try {
     const { target } = await connection.image(ticket);
-    if (asked.op === 'zero' && asked.length > 0n) {
-      const range = { start: Number(asked.start), length: Number(asked.length) };
+    if (range !== null && range.length > 0) {
       const allocation = sparse ? 'sparse' : 'preallocated';
       const control = ticket.control.memory;
       await connection.waiting(workers.run('zeroImage', { target, range, allocation, control }));

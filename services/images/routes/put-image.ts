@@ -1,10 +1,10 @@
 /** PUT /images/{id}: writes the body at an offset of the image. */
 
-import { parseContentRange } from '../data/header-ranges.js';
+import { parseContentRange, writableRange } from '../data/header-ranges.js';
 import { receiveBody } from '../data/receive-body.js';
 import { answer } from '../http/answer.js';
 import type { Exchange } from '../http/exchange.js';
-import { HttpError, unsatisfiable } from '../http/http-error.js';
+import { HttpError } from '../http/http-error.js';
 import { contentLength } from '../http/read-body.js';
 import { closeHeader, needId, wish } from './asked.js';
 
@@ -13,21 +13,17 @@ export async function putImage(exchange: Exchange): Promise<void> {
   const { workers, buffers, tickets } = context;
   const id = needId(exchange);
   if (request.headers['transfer-encoding'] !== undefined) throw new HttpError(400, 'Content-Length is required');
-  const length = contentLength(request.headers['content-length']);
+  const length = BigInt(contentLength(request.headers['content-length']));
   const header = request.headers['content-range'];
   const start = header === undefined ? 0n : parseContentRange(header);
   const flush = wish(query, 'flush') ?? true;
   const close = wish(query, 'close') ?? false;
   const ticket = tickets.authorized(id, 'write');
-  const { size } = ticket.fields;
-  if (start + BigInt(length) > size) {
-    throw unsatisfiable(`Range ${start} to ${start + BigInt(length)} is past the end of the image`, size);
-  }
+  const range = writableRange(start, length, ticket.fields.size);
   const operation = ticket.begin('write', connection);
   try {
     const image = await connection.image(ticket);
     const { target } = image;
-    const range = { start: Number(start), length };
     const received = await receiveBody(request, range, {
       buffers,
       cut: connection.cut,
@@ -40,7 +36,7 @@ export async function putImage(exchange: Exchange): Promise<void> {
       },
     });
     ticket.checkCanceled();
-    if (received < length) throw new HttpError(400, `The body has ${received} of ${length} bytes`);
+    if (received < range.length) throw new HttpError(400, `The body has ${received} of ${length} bytes`);
     if (flush) await connection.flush(ticket);
     ticket.touch();
   } finally {

@@ -3,6 +3,7 @@
  * docs/images.md). Knows its own clock, who uses it and what was moved; knows nothing of HTTP or disks.
  * Times are whole seconds of the monotonic clock; sizes are bytes and may be as large as 2^64.
  */
+import { setMaxListeners } from 'node:events';
 import { Coverage } from '../../../shared/coverage.js';
 import type { Range } from '../../../shared/units.js';
 import { ControlBlock } from '../../../workers/control.js';
@@ -36,12 +37,18 @@ export interface Operation {
   end(): void;
 }
 
+/** A connection of a client: it says when it is gone (`leave`). */
+export interface TicketUser {
+  /** It uses the ticket from now on. */
+  uses(ticket: Ticket): void;
+}
+
 export class Ticket {
   /** Stops what runs under the ticket before its next system call. */
   readonly control: ControlBlock;
   readonly #canceling = new AbortController();
   readonly #gone = new AbortController();
-  readonly #connections = new Set<object>();
+  readonly #connections = new Set<TicketUser>();
   readonly #moved = new Coverage();
   /** Ranges of the image that now are what clients of this ticket sent. */
   readonly written = new Coverage();
@@ -56,6 +63,8 @@ export class Ticket {
     control: ControlBlock = new ControlBlock(),
   ) {
     this.control = control;
+    // One listener for each connection and operation: many are no leak.
+    setMaxListeners(0, this.#canceling.signal, this.#gone.signal);
     this.#expires = nowSeconds() + fields.timeout;
   }
 
@@ -94,9 +103,10 @@ export class Ticket {
    * Begins an operation; `connection` counts as one that uses the ticket until `leave`.
    * @throws HttpError 403  expired, canceled, or not a right that the ticket gives
    */
-  begin(op: TicketOp, connection: object): Operation {
+  begin(op: TicketOp, connection: TicketUser): Operation {
     this.allow(op);
     this.#connections.add(connection);
+    connection.uses(this);
     this.#operations += 1;
     let ended = false;
     return {
@@ -144,7 +154,7 @@ export class Ticket {
     this.#expires = nowSeconds() + seconds;
   }
 
-  leave(connection: object): void {
+  leave(connection: TicketUser): void {
     this.#connections.delete(connection);
   }
 

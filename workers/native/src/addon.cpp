@@ -10,6 +10,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ferry::AddBlockDeviceCalls(env, exports);
   ferry::AddNbdCalls(env, exports);
   ferry::AddMemoryCalls(env, exports);
+  ferry::AddSocketCalls(env, exports);
   ferry::AddConstants(env, exports);
   return exports;
 }

@@ -12,6 +12,7 @@ void AddLockCalls(Napi::Env env, Napi::Object exports);
 void AddBlockDeviceCalls(Napi::Env env, Napi::Object exports);
 void AddNbdCalls(Napi::Env env, Napi::Object exports);
 void AddMemoryCalls(Napi::Env env, Napi::Object exports);
+void AddSocketCalls(Napi::Env env, Napi::Object exports);
 void AddConstants(Napi::Env env, Napi::Object exports);
 
 }  // namespace ferry
