@@ -10,6 +10,7 @@ export const ERRORS = {
   BAD_JSON: { status: 400, retry: false, title: 'The body is not valid JSON' },
   UNAUTHORIZED: { status: 401, retry: false, title: 'A valid bearer token is needed' },
   PATH_FORBIDDEN: { status: 403, retry: false, title: 'The path is outside the storage roots' },
+  TICKET_REFUSED: { status: 403, retry: false, title: 'The ticket does not allow this, or not any more' },
   NOT_FOUND: { status: 404, retry: false, title: 'There is no such resource' },
   JOB_NOT_FOUND: { status: 404, retry: false, title: 'There is no such job' },
   BATCH_NOT_FOUND: { status: 404, retry: false, title: 'There is no such batch' },

@@ -69,19 +69,21 @@ export async function followAndReport<View extends Followed>(
 export interface FollowOptions {
   readonly json: boolean;
   readonly answered: boolean;
+  /** What to tell a person who stops watching; default: that the job goes on. */
+  readonly goesOn?: string;
 }
 
 export async function followJob(
   context: Context,
   client: ApiClient,
   id: string,
-  { json, answered }: FollowOptions,
+  { json, answered, goesOn }: FollowOptions,
 ): Promise<number> {
   return await followAndReport(context, {
     answered,
     ask: (etag, waitSeconds) => client.jobAfter(id, etag, waitSeconds),
     display: jobDisplay(context.screen, json),
-    goesOn: `the job goes on. Follow it with "ferry job ${id} --follow", stop it with "ferry cancel ${id}"`,
+    goesOn: goesOn ?? `the job goes on. Follow it with "ferry job ${id} --follow", stop it with "ferry cancel ${id}"`,
     explainEnd: explainJobEnd,
   });
 }
