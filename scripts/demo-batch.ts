@@ -3,6 +3,7 @@
  * byte for byte what came of it. Leaves nothing behind, also when it fails or is interrupted.
  * FERRY_DEMO_DIR: where its files go (about 5 GiB for two minutes); default: the directory for temporary files.
  */
+
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -17,6 +18,7 @@ import { processScreen } from '../services/cli/screen.js';
 import { count } from '../services/cli/words.js';
 import type { BatchView } from '../shared/schemas/batch.js';
 import type { JobView } from '../shared/schemas/job.js';
+import { storageName } from '../shared/storage-name.js';
 import { formatBytes, GiB, MiB } from '../shared/units.js';
 import { run } from './demo/children.js';
 import { type Cluster, startCluster } from './demo/cluster.js';
@@ -48,7 +50,7 @@ async function demo(stage: Stage): Promise<void> {
   const cluster = await startCluster(
     {
       directory: join(base, 'q'),
-      roots: [base, ...disks.map(({ target }) => target.path)],
+      roots: [base, ...disks.map(({ target }) => storageName(target))],
       nodes: NODES,
       leaseMs: LEASE_MS,
       // Each could do it all alone, which one will have to.
@@ -85,7 +87,7 @@ async function demo(stage: Stage): Promise<void> {
 async function compareAll(disks: readonly FleetDisk[], { signal }: Stage): Promise<void> {
   const left = disks.values();
   const compareNext = async () => {
-    for (const { image, target, size } of left) await compare(image, target.path, size, signal);
+    for (const { image, target, size } of left) await compare(image, storageName(target), size, signal);
   };
   for (const outcome of await Promise.allSettled([compareNext(), compareNext()])) {
     if (outcome.status === 'rejected') throw outcome.reason;
@@ -112,7 +114,7 @@ function planOf(disks: readonly FleetDisk[]): object {
         .filter(({ vm }) => vm === name)
         .map(({ image, target, allocation }) => ({
           source: image,
-          target: target.path,
+          target: storageName(target),
           options: { allocation, verify: true, bandwidthBytesPerSecond: BANDWIDTH },
         })),
     })),
@@ -175,18 +177,18 @@ async function watch(client: ApiClient, id: string, { nodes }: Cluster, { signal
 }
 
 function vmOf({ batch, target }: JobView): string {
-  return `${batch?.vm} ${target.path}`;
+  return `${batch?.vm} ${storageName(target)}`;
 }
 
 function jobsTable(disks: readonly FleetDisk[], jobs: readonly JobView[]): string {
   const table = plainTable(['VM', 'TARGET', 'NODE', 'ATTEMPTS', 'COPIED', 'RESUMED', 'VERIFIED']);
   for (const { vm, target } of disks) {
-    const job = jobs.find((candidate) => candidate.target.path === target.path);
+    const job = jobs.find((candidate) => storageName(candidate.target) === storageName(target));
     const { result } = job ?? {};
-    if (job === undefined || result === undefined) throw new Error(`${vm} ${target.path} has no result`);
+    if (job === undefined || result === undefined) throw new Error(`${vm} ${storageName(target)} has no result`);
     const resumed = result.resumedBytes === 0 ? '' : formatBytes(result.resumedBytes);
     const checksum = result.checksum?.checksum.slice(0, 12) ?? '';
-    table.push([vm, target.path, job.node, job.attempt, formatBytes(result.copiedBytes), resumed, checksum]);
+    table.push([vm, storageName(target), job.node, job.attempt, formatBytes(result.copiedBytes), resumed, checksum]);
   }
   return trimRight(table.toString());
 }

@@ -5,10 +5,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# What we call, the Debian package that brings it, and why. The command is what is looked for, so that a
+# What we call or compile with, the Debian package that brings it, and why. The command is what is looked for, so that a
 # redis-server or a compiler from elsewhere does as well.
 needed=(
   redis-server:redis-server # the embedded queue server
+  /usr/include/libnbd.h:libnbd-dev # NBD: compiles the addon
+  nbdkit:nbdkit             # tests: an NBD server that fails on purpose
   g++:g++                   # compiles the addon
   make:make                 # node-gyp drives it
   python3:python3           # node-gyp is driven by it
@@ -30,7 +32,8 @@ main() {
   check_node
   local missing=() entry
   for entry in "${needed[@]}"; do
-    command -v "${entry%%:*}" >/dev/null || missing+=("${entry#*:}")
+    # A header has a path; all else is a command.
+    [[ $entry == /* && -e ${entry%%:*} ]] || command -v "${entry%%:*}" >/dev/null || missing+=("${entry#*:}")
   done
   if ((${#missing[@]} > 0)); then install_packages "${missing[@]}"; fi
   if ! node scripts/check-node-modules.cjs; then npm ci --no-fund --no-audit; fi

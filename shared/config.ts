@@ -40,6 +40,12 @@ const Environment = z.object({
   FERRY_STORAGE_ROOTS: colonList
     .pipe(z.array(z.string().startsWith('/', 'every root must be an absolute path')))
     .default([]),
+  // Beside these, sockets inside the storage roots. A client that may name any host could reach through us into our network.
+  FERRY_NBD_HOSTS: z
+    .string()
+    .transform((text) => text.split(',').map((host) => host.trim().toLowerCase()))
+    .pipe(z.array(z.string().regex(/^(\*|\[?[a-z0-9._:-]+\]?)$/, 'must be hosts, host:port or *, separated by commas')))
+    .default(['localhost', '127.0.0.1', '::1']),
   FERRY_POOLS: z
     .string()
     .transform((text) => text.split(/[,:]/).filter((part) => part !== ''))
@@ -139,6 +145,8 @@ export interface Config {
   readonly redisUrl: string | null;
   readonly dataDir: string;
   readonly storageRoots: readonly string[];
+  /** NBD servers that may be talked to: `host`, `host:port` or `*`. */
+  readonly nbdHosts: readonly string[];
   readonly pools: readonly string[];
   readonly nodeName: string;
   readonly threads: number;
@@ -178,6 +186,7 @@ export function readConfig(env: Env = process.env): Config {
     redisUrl: e.FERRY_REDIS_URL ?? null,
     dataDir,
     storageRoots: e.FERRY_STORAGE_ROOTS,
+    nbdHosts: e.FERRY_NBD_HOSTS,
     pools: e.FERRY_POOLS,
     nodeName: e.FERRY_NODE_NAME ?? `${hostname()}-${process.pid}`,
     threads: e.FERRY_THREADS,

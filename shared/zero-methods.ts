@@ -11,6 +11,8 @@ export const ZERO_METHODS = [
   'fallocate-allocate',
   'ftruncate-grow',
   'blkzeroout',
+  'nbd-write-zeroes-no-hole',
+  'nbd-write-zeroes',
   'write-zeroes',
 ] as const;
 export type ZeroMethod = (typeof ZERO_METHODS)[number];

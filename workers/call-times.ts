@@ -14,6 +14,7 @@ export const CALLS = [
   'fallocate-punch-hole',
   'fallocate-allocate',
   'blkzeroout',
+  'nbd-zero',
   'discard',
   'resize',
   'seek',

@@ -17,6 +17,8 @@ const CHANGING = [
   'copyFileRange',
   'clone',
   'cloneRange',
+  'nbdWrite',
+  'nbdZero',
 ] as const satisfies readonly (keyof NativeIo)[];
 
 /** @returns calls that throw CANCELED or LEASE_LOST (`ControlBlock.check`) instead of changing anything */

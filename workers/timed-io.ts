@@ -40,6 +40,13 @@ const KINDS: Readonly<Record<Exclude<NativeCall, Untimed | 'fallocate'>, Call>> 
   logicalSectorSize: 'ask',
   physicalSectorSize: 'ask',
   fadvise: 'advise',
+  nbdConnect: 'open',
+  nbdClose: 'close',
+  nbdRead: 'read',
+  nbdWrite: 'write',
+  nbdZero: 'nbd-zero',
+  nbdFlush: 'flush',
+  nbdBlockStatus: 'seek',
 };
 
 /** @returns the same calls; how long each takes is added to `times` */

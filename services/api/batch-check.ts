@@ -8,11 +8,11 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { asFerryError, FerryError, type FieldProblem } from '../../shared/errors.js';
 import type { BatchRequest } from '../../shared/schemas/batch.js';
 import type { Source, Target } from '../../shared/schemas/job.js';
-import { confinePath, type PathRequest } from '../../shared/storage-roots.js';
+import { storageName } from '../../shared/storage-name.js';
 import type { ApiContext } from './context.js';
 import { inParallel } from './in-parallel.js';
 import { invalid } from './problem.js';
-import { checkPool, sourceRequest, targetRequest } from './storage-check.js';
+import { checkPool, confine } from './storage-check.js';
 
 interface Disk {
   /** Such as `vms[3].disks[0]`. */
@@ -44,26 +44,32 @@ export async function checkBatch({ config, checkStorage }: ApiContext, batch: Ba
   const disks = batch.vms.flatMap((vm, v) =>
     vm.disks.map(({ source, target }, d): Disk => ({ field: `vms[${v}].disks[${d}]`, source, target })),
   );
-  refuseSharedPaths(checkStorage ? await confineAll(disks, config.storageRoots) : disks.map(asWritten));
+  refuseSharedPaths(checkStorage ? await confineAll(disks, config) : disks.map(asWritten));
 }
 
 /** Storage is elsewhere: paths can be compared only as they are written. */
 function asWritten({ field, source, target }: Disk): Place {
-  return { field, source: resolve(source.path), target: resolve(target.path) };
+  return { field, source: written(source), target: written(target) };
 }
 
-async function confineAll(disks: readonly Disk[], roots: readonly string[]): Promise<Place[]> {
+function written(storage: Source | Target): string {
+  const name = storageName(storage);
+  return storage.type === 'nbd' ? name : resolve(name);
+}
+
+async function confineAll(disks: readonly Disk[], config: ApiContext['config']): Promise<Place[]> {
   const failures: FerryError[] = [];
-  const confine = async (request: PathRequest) => {
-    const confined = await confinePath(request, roots).catch((thrown) => asFerryError(thrown));
-    if (!(confined instanceof FerryError)) return confined.path;
-    if (confined.code === 'PATH_NOT_FOUND') return await whereItWillBe(resolve(request.path));
+  const confineOrFail = async (storage: Source | Target, at: string) => {
+    const confined = await confine(config, storage, at).catch((thrown) => asFerryError(thrown));
+    if (confined instanceof FerryError && confined.code === 'PATH_NOT_FOUND') {
+      return storage.type === 'nbd' ? written(storage) : await whereItWillBe(resolve(storage.path));
+    }
     return confined;
   };
   const confined = await inParallel(disks, CHECKS_AT_ONCE, async ({ field, source, target }) => ({
     field,
-    source: await confine(sourceRequest(source, `${field}.source.path`)),
-    target: await confine(targetRequest(target, `${field}.target.path`)),
+    source: await confineOrFail(source, `${field}.source`),
+    target: await confineOrFail(target, `${field}.target`),
   }));
   const places: Place[] = [];
   for (const { field, source, target } of confined) {

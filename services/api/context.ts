@@ -8,7 +8,7 @@ import type { JobStore } from '../../shared/queue/job-store.js';
 import type { PlanClient } from '../../shared/queue/plans.js';
 
 export interface ApiContext {
-  readonly config: Pick<Config, 'api' | 'storageRoots' | 'pools'>;
+  readonly config: Pick<Config, 'api' | 'storageRoots' | 'nbdHosts' | 'pools'>;
   readonly log: Log;
   readonly jobs: JobStore;
   readonly plans: PlanClient;

@@ -20,6 +20,7 @@ export function settings(shown: ShownConfig, env: Env, fromFlags: ReadonlySet<st
     FERRY_REDIS_URL: shown.redisUrl ?? '(embedded)',
     FERRY_DATA_DIR: shown.dataDir,
     FERRY_STORAGE_ROOTS: shown.storageRoots.join(':') || '(nothing is allowed)',
+    FERRY_NBD_HOSTS: shown.nbdHosts.join(','),
     FERRY_POOLS: shown.pools.join(','),
     FERRY_NODE_NAME: shown.nodeName,
     FERRY_THREADS: shown.threads,

@@ -4,8 +4,10 @@ import { resolve } from 'node:path';
 import { FerryError } from '../../shared/errors.js';
 import type { JobRequestInput } from '../../shared/schemas/job.js';
 
+export type SourceInput = Extract<JobRequestInput, { kind: 'upload' }>['source'];
 export type TargetInput = JobRequestInput['target'];
-export type TargetType = TargetInput['type'];
+/** What `--target-type` may say: of a URI there is no doubt. */
+export type TargetType = Exclude<TargetInput['type'], 'nbd'>;
 
 export interface TargetFlags {
   readonly targetType?: TargetType;
@@ -17,6 +19,7 @@ export interface TargetFlags {
  * The node may be another machine: then `--target-type` says what we cannot see.
  */
 export async function targetOf(typed: string, flags: TargetFlags): Promise<TargetInput> {
+  if (isNbd(typed)) return { type: 'nbd', uri: typed };
   const path = absolutePath(typed);
   const type = flags.targetType ?? ((await looksLikeDevice(path)) ? 'block' : 'file');
   if (type === 'file') return { type, path, ...(flags.size === undefined ? {} : { size: flags.size }) };
@@ -24,8 +27,18 @@ export async function targetOf(typed: string, flags: TargetFlags): Promise<Targe
   throw new FerryError('BAD_REQUEST', `--size is for files; ${path} is a block device, which has its size`);
 }
 
+/** A path or an NBD URI. */
+export function sourceOf(typed: string): SourceInput {
+  return isNbd(typed) ? { type: 'nbd', uri: typed } : { type: 'file', path: absolutePath(typed) };
+}
+
+export function isNbd(typed: string): boolean {
+  return /^nbd(\+unix)?:\/\//i.test(typed);
+}
+
 export function absolutePath(typed: string): string {
-  if (isUrl(typed)) throw new FerryError('BAD_REQUEST', `${typed}: expected a path; URLs are not supported yet`);
+  if (isUrl(typed))
+    throw new FerryError('BAD_REQUEST', `${typed}: expected a path or an NBD URI; other URLs are not supported yet`);
   return resolve(typed);
 }
 

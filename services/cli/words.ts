@@ -2,6 +2,7 @@
 
 import columnsOf from 'string-width';
 import type { JobPhase, JobView, Progress } from '../../shared/schemas/job.js';
+import { storageName } from '../../shared/storage-name.js';
 import { formatBytes } from '../../shared/units.js';
 
 const GRAPHEMES = new Intl.Segmenter();
@@ -36,9 +37,9 @@ export function progressWords(
 
 /** What a job does, in words: `/srv/a.img -> /dev/vg/lv`. */
 export function jobTitle(job: Pick<JobView, 'kind' | 'source' | 'target' | 'ranges'>): string {
-  if (job.source !== undefined) return `${job.source.path} -> ${job.target.path}`;
+  if (job.source !== undefined) return `${storageName(job.source)} -> ${storageName(job.target)}`;
   const ranges = job.ranges === undefined ? '' : ` (${job.ranges.length} range${job.ranges.length === 1 ? '' : 's'})`;
-  return `zero ${job.target.path}${ranges}`;
+  return `zero ${storageName(job.target)}${ranges}`;
 }
 
 /** Where a job stands: what was asked of it while it is not done, its phase while it runs, its state otherwise. */

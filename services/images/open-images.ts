@@ -5,8 +5,10 @@
 import { realpath } from 'node:fs/promises';
 import { FerryError } from '../../shared/errors.js';
 import type { Log } from '../../shared/log.js';
+import type { StorageLimits } from '../../shared/nbd-roots.js';
+import { formatNbdUri } from '../../shared/nbd-uri.js';
 import type { Workers } from '../../workers/pool.js';
-import type { SourceHandle, TargetHandle } from '../../workers/storage/handle.js';
+import { type Handle, isTarget, type TargetHandle } from '../../workers/storage/handle.js';
 import type { ImageUrl } from './tickets/image-url.js';
 import type { Ticket } from './tickets/ticket.js';
 
@@ -16,7 +18,7 @@ export class OpenImage {
 
   constructor(
     private readonly workers: Workers,
-    readonly handle: SourceHandle | TargetHandle,
+    readonly handle: Handle,
   ) {}
 
   get failedFlushes(): number {
@@ -30,7 +32,7 @@ export class OpenImage {
 
   /** Where it may be written. */
   get target(): TargetHandle {
-    if ('shared' in this.handle) return this.handle;
+    if (isTarget(this.handle)) return this.handle;
     throw new FerryError('STORAGE_DENIED', `${this.handle.path} was opened for reading only`);
   }
 
@@ -62,7 +64,7 @@ interface Entry {
 
 export interface OpenImagesOptions {
   readonly workers: Workers;
-  readonly roots: readonly string[];
+  readonly limits: StorageLimits;
   readonly log: Log;
 }
 
@@ -76,7 +78,7 @@ export class OpenImages {
   constructor(private readonly options: OpenImagesOptions) {}
 
   /** Storage that somebody else opened and closes, for as long as the ticket exists. */
-  give(ticket: Ticket, handle: SourceHandle | TargetHandle): OpenImage {
+  give(ticket: Ticket, handle: Handle): OpenImage {
     const image = new OpenImage(this.options.workers, handle);
     this.#given.set(ticket, image);
     return image;
@@ -137,15 +139,16 @@ export class OpenImages {
   }
 
   async #open(image: ImageUrl, write: boolean): Promise<OpenImage> {
-    const { workers, roots } = this.options;
+    const { workers, limits } = this.options;
     // What is being closed may still have its lock.
     await this.settled();
-    const handle = await workers.run('openImage', { path: image.path, roots, write });
+    const handle = await workers.run('openImage', { image, write, ...limits });
     return new OpenImage(workers, handle);
   }
 }
 
 /** Two names of one image are one image. What cannot be resolved is for opening to refuse. */
 async function canonical(image: ImageUrl): Promise<string> {
+  if (image.type === 'nbd') return formatNbdUri(image.address);
   return await realpath(image.path).catch(() => image.path);
 }

@@ -13,7 +13,7 @@ import type { Log } from '../../shared/log.js';
 import type { Allocation } from '../../shared/zero-methods.js';
 import { ControlBlock } from '../../workers/control.js';
 import type { Workers } from '../../workers/pool.js';
-import type { SourceHandle, TargetHandle } from '../../workers/storage/handle.js';
+import type { Handle } from '../../workers/storage/handle.js';
 import type { ImagesContext } from './context.js';
 import { ImageBuffers } from './data/image-buffers.js';
 import { createApp } from './http/app.js';
@@ -27,6 +27,7 @@ export interface ImagesOptions {
   readonly config: {
     readonly images: ImagesConfig;
     readonly storageRoots: readonly string[];
+    readonly nbdHosts: readonly string[];
     readonly bufferBytes: number;
   };
   readonly log: Log;
@@ -64,7 +65,11 @@ export class Images {
   constructor(private readonly options: ImagesOptions) {
     const { workers, config } = options;
     this.#log = options.log.child({ part: 'images' });
-    this.#open = new OpenImages({ workers, roots: config.storageRoots, log: this.#log });
+    this.#open = new OpenImages({
+      workers,
+      limits: { roots: config.storageRoots, nbdHosts: config.nbdHosts },
+      log: this.#log,
+    });
     this.#tickets = new TicketStore();
   }
 
@@ -186,7 +191,7 @@ export class Images {
 const YEAR_SECONDS = 366n * 86_400n;
 
 export interface OfferRequest {
-  readonly storage: SourceHandle | TargetHandle;
+  readonly storage: Handle;
   readonly op: 'read' | 'write';
   /** Bytes of the image that the client sees. */
   readonly size: number;

@@ -40,7 +40,7 @@ const CLOSING_PATIENCE_MS = 3000;
 export interface AttemptContext {
   readonly workers: Workers;
   readonly jobs: NodeJobs;
-  readonly config: Pick<Config, 'storageRoots' | 'flushIntervalMs' | 'nodeName' | 'leaseMs'>;
+  readonly config: Pick<Config, 'storageRoots' | 'nbdHosts' | 'flushIntervalMs' | 'nodeName' | 'leaseMs'>;
   readonly log: Log;
   readonly metrics: JobMetrics;
   /** Limits all jobs of this node together. */

@@ -1,27 +1,28 @@
 /** A dry run: the plan of a job, made by looking only. Nothing is written, created, resized or kept open. */
 
+import type { StorageLimits } from '../../shared/nbd-roots.js';
 import { pack } from '../../shared/ranges.js';
 import type { JobRequest, Plan, UploadRequest, ZeroRequest } from '../../shared/schemas/job.js';
 import { ControlBlock } from '../../workers/control.js';
 import type { Workers } from '../../workers/pool.js';
-import { targetRequest } from './job.js';
+import { sourceRequest, targetRequest } from './job.js';
 import { chooseUpload, layOut, makePlan, type TargetFacts, type UploadLayout } from './plan.js';
 import { needsZeroing, type Strategy } from './strategy.js';
 import { settledRanges, zeroPlan } from './zero-plan.js';
 
 /** @throws what opening the job's source and target throws */
-export async function planJob(workers: Workers, roots: readonly string[], request: JobRequest): Promise<Plan> {
+export async function planJob(workers: Workers, limits: StorageLimits, request: JobRequest): Promise<Plan> {
   return request.kind === 'upload'
-    ? await planUpload(workers, roots, request)
-    : await planZero(workers, roots, request);
+    ? await planUpload(workers, limits, request)
+    : await planZero(workers, limits, request);
 }
 
-async function planUpload(workers: Workers, roots: readonly string[], request: UploadRequest): Promise<Plan> {
-  const source = await workers.run('openSource', { path: request.source.path, roots });
+async function planUpload(workers: Workers, limits: StorageLimits, request: UploadRequest): Promise<Plan> {
+  const source = await workers.run('openSource', sourceRequest(request.source, limits));
   try {
     const extents = await workers.run('extents', { handle: source, control: new ControlBlock().memory });
     const seen = await workers.run('inspect', {
-      ...targetRequest(request, roots, 1),
+      ...targetRequest(request, limits, 1),
       neededBytes: source.size,
       source: source.identity,
       allocation: request.options.allocation,
@@ -50,9 +51,9 @@ function guess(request: UploadRequest, target: TargetFacts, layout: UploadLayout
     : { strategy: 'zero-first', proof: 'zeroed', reason: `zeroing is thought to be cheap here; ${undecided}` };
 }
 
-async function planZero(workers: Workers, roots: readonly string[], request: ZeroRequest): Promise<Plan> {
+async function planZero(workers: Workers, limits: StorageLimits, request: ZeroRequest): Promise<Plan> {
   const seen = await workers.run('inspect', {
-    ...targetRequest(request, roots, 1),
+    ...targetRequest(request, limits, 1),
     neededBytes: 0,
     source: null,
     allocation: request.options.allocation,

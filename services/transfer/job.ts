@@ -1,10 +1,12 @@
 /** What every kind of job is run with, and what they share: opening the target, settling the end. */
 import type { Config } from '../../shared/config.js';
 import type { Log } from '../../shared/log.js';
+import type { StorageLimits } from '../../shared/nbd-roots.js';
+import { parseNbdUri } from '../../shared/nbd-uri.js';
 import type { Checkpoint } from '../../shared/queue/checkpoint.js';
-import type { JobRequest, JobResult, Plan } from '../../shared/schemas/job.js';
+import type { JobRequest, JobResult, Plan, Source } from '../../shared/schemas/job.js';
 import type { Workers } from '../../workers/pool.js';
-import type { SourceHandle, TargetHandle } from '../../workers/storage/handle.js';
+import type { Handle } from '../../workers/storage/handle.js';
 import { cut, sum } from './layout.js';
 import type { Owner } from './owner.js';
 import type { JobProgress } from './progress.js';
@@ -15,7 +17,7 @@ export type StopReason = 'cancel' | 'pause' | 'shutdown' | 'lost';
 
 export interface JobRun {
   readonly workers: Workers;
-  readonly config: Pick<Config, 'storageRoots' | 'flushIntervalMs'>;
+  readonly config: Pick<Config, 'storageRoots' | 'nbdHosts' | 'flushIntervalMs'>;
   readonly progress: JobProgress;
   readonly log: Log;
   /** 1 for the first: what a client said of a target's state is true only until then. */
@@ -67,9 +69,9 @@ export function stepsInFlight(workers: Workers): number {
 /** Opens handles through `keep`, and closes every one of them at the end, however that came. */
 export async function withHandles<T>(
   workers: Workers,
-  work: (keep: <H extends SourceHandle | TargetHandle>(opening: Promise<H>) => Promise<H>) => Promise<T>,
+  work: (keep: <H extends Handle>(opening: Promise<H>) => Promise<H>) => Promise<T>,
 ): Promise<T> {
-  const handles: (SourceHandle | TargetHandle)[] = [];
+  const handles: Handle[] = [];
   // The target first: its lock is what another job may be waiting for.
   const closeAll = () => workers.run('close', { handles: handles.toReversed() });
   let value: T;
@@ -111,15 +113,22 @@ export function roundPhases({ phaseMs }: JobProgress): JobResult['phases'] {
   return Object.fromEntries(Object.entries(phaseMs).map(([phase, ms]) => [phase, roundMs(ms)]));
 }
 
+/** What opening a source takes. */
+export function sourceRequest(source: Source, limits: StorageLimits) {
+  if (source.type === 'nbd') return { nbd: parseNbdUri(source.uri, 'source.uri'), ...limits };
+  return { path: source.path, roots: limits.roots };
+}
+
 /** The part of opening a target that follows from the request alone. */
-export function targetRequest(request: JobRequest, roots: readonly string[], attempt: number) {
+export function targetRequest(request: JobRequest, limits: StorageLimits, attempt: number) {
   const { target } = request;
-  return {
-    type: target.type,
-    path: target.path,
-    roots,
-    fileSize: target.type === 'file' ? (target.size ?? null) : null,
-    // An earlier attempt has written: the target is not what the client vouched for any more.
-    declaredZero: request.kind === 'upload' && request.options.targetIsZero && attempt === 1,
-  };
+  // An earlier attempt has written: the target is not what the client vouched for any more.
+  const declaredZero = request.kind === 'upload' && request.options.targetIsZero && attempt === 1;
+  if (target.type === 'nbd') return { nbd: parseNbdUri(target.uri, 'target.uri'), ...limits, declaredZero };
+  const fileSize = target.type === 'file' ? (target.size ?? null) : null;
+  return { type: target.type, path: target.path, roots: limits.roots, fileSize, declaredZero };
+}
+
+export function limitsOf({ storageRoots, nbdHosts }: Pick<Config, 'storageRoots' | 'nbdHosts'>): StorageLimits {
+  return { roots: storageRoots, nbdHosts };
 }

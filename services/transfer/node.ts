@@ -18,6 +18,7 @@ import { BusyPatience } from './busy-patience.js';
 import { planJob } from './dry-run.js';
 import { Gate } from './gate.js';
 import { Heartbeat } from './heartbeat.js';
+import { limitsOf } from './job.js';
 import { JobMetrics } from './metrics.js';
 import { registerNodeMetrics } from './node-metrics.js';
 import { createBucket } from './throttle.js';
@@ -120,7 +121,7 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
     return worker;
   });
   const plans = servePlans({ redisUrl, pools: config.pools, log }, (request) =>
-    planJob(workers, config.storageRoots, request),
+    planJob(workers, limitsOf(config), request),
   );
   await Promise.all([workers.ready(), ...queues.map((worker) => worker.waitUntilReady())]);
   const heartbeat = new Heartbeat({ config, version: options.version, workers, running, jobs, log });

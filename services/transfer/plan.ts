@@ -1,14 +1,16 @@
 /** The plan of an upload, from facts alone: what the source holds, what the target can do, and so what is done. */
+
 import type { Plan, UploadRequest } from '../../shared/schemas/job.js';
 import { formatBytes } from '../../shared/units.js';
 import type { ZeroMethod } from '../../shared/zero-methods.js';
+import type { StorageKind } from '../../workers/storage/handle.js';
 import { FILE_UNIT, FIRST_CALL } from '../../workers/storage/handle.js';
 import type { ZeroCost } from '../../workers/storage/zero-cost.js';
 import { alignRanges, copySteps, countSteps, gaps, sum, zeroSteps } from './layout.js';
 import { chooseStrategy, joinBelow, type Strategy, timeMs } from './strategy.js';
 
 export interface TargetFacts {
-  readonly kind: 'file' | 'block';
+  readonly kind: StorageKind;
   readonly size: number;
   readonly sectorSize: number;
   readonly created: boolean;

@@ -6,10 +6,11 @@
 import type { Plan } from '../../shared/schemas/job.js';
 import { formatBytes, MiB } from '../../shared/units.js';
 import type { Allocation } from '../../shared/zero-methods.js';
+import type { StorageKind } from '../../workers/storage/handle.js';
 import type { ZeroCost } from '../../workers/storage/zero-cost.js';
 
 export interface StrategyFacts {
-  readonly kind: 'file' | 'block';
+  readonly kind: StorageKind;
   readonly allocation: Allocation;
   readonly created: boolean;
   readonly readsZero: boolean;

@@ -12,9 +12,11 @@ import { Checkpoints } from './checkpoints.js';
 import {
   inParts,
   type JobRun,
+  limitsOf,
   makeResult,
   roundMs,
   roundPhases,
+  sourceRequest,
   stepsInFlight,
   targetRequest,
   withHandles,
@@ -32,11 +34,12 @@ export async function runUpload(run: JobRun, request: UploadRequest): Promise<Jo
   const startedMs = performance.now();
   const { workers, progress, config } = run;
   const control = progress.control.memory;
+  const limits = limitsOf(config);
   return await withHandles(workers, async (keep) => {
-    const source = await keep(workers.run('openSource', { path: request.source.path, roots: config.storageRoots }));
+    const source = await keep(workers.run('openSource', sourceRequest(request.source, limits)));
     const target = await keep(
       workers.run('openTarget', {
-        ...targetRequest(request, config.storageRoots, run.attempt),
+        ...targetRequest(request, limits, run.attempt),
         neededBytes: source.size,
         source: source.identity,
         control,

@@ -1,6 +1,8 @@
 /** Which ranges a zero job settles, and its plan. */
+
 import { FerryError } from '../../shared/errors.js';
 import type { Plan, ZeroRequest } from '../../shared/schemas/job.js';
+import { storageName } from '../../shared/storage-name.js';
 import { end, type Range } from '../../shared/units.js';
 import { countSteps, sum, zeroSteps } from './layout.js';
 import type { TargetFacts } from './plan.js';
@@ -15,7 +17,7 @@ export function settledRanges(request: ZeroRequest, targetSize: number): Range[]
       throw new FerryError(
         'RANGE_OUTSIDE_TARGET',
         `${field} ends at byte ${end(range)}, the target has ${targetSize}`,
-        { field, path: request.target.path },
+        { field, path: storageName(request.target) },
       );
     }
     const last = joined.at(-1);

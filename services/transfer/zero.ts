@@ -4,7 +4,7 @@ import { pack } from '../../shared/ranges.js';
 import type { JobResult, ZeroRequest } from '../../shared/schemas/job.js';
 import type { TargetHandle } from '../../workers/storage/handle.js';
 import { Checkpoints } from './checkpoints.js';
-import { type JobRun, makeResult, targetRequest, withHandles } from './job.js';
+import { type JobRun, limitsOf, makeResult, targetRequest, withHandles } from './job.js';
 import { sum } from './layout.js';
 import { digest, earlierWork } from './resume.js';
 import { settledRanges, zeroPlan } from './zero-plan.js';
@@ -20,7 +20,7 @@ export async function runZero(run: JobRun, request: ZeroRequest): Promise<JobRes
   return await withHandles(workers, async (keep) => {
     const target: TargetHandle = await keep(
       workers.run('openTarget', {
-        ...targetRequest(request, config.storageRoots, run.attempt),
+        ...targetRequest(request, limitsOf(config), run.attempt),
         neededBytes: 0,
         source: null,
         control: progress.control.memory,

@@ -2,11 +2,13 @@
  * The batches in Redis: created whole, read in one round trip, and changed as a whole. What a disk does is a matter
  * of its job (`job-store.ts`); how many may run is settled by the scripts (`scripts/prelude.ts`).
  */
+
 import type { Redis } from 'ioredis';
 import { v7 as uuidv7 } from 'uuid';
 import { FerryError } from '../errors.js';
 import type { BatchRequest } from '../schemas/batch.js';
 import type { JobRequest, JobState } from '../schemas/job.js';
+import { storageName } from '../storage-name.js';
 import { type BatchLayout, decodeBatch, decodeDetail, isOver } from './batch-codec.js';
 import type { BatchDetail, Batches, BatchFilter, BatchPage, BatchRecord, CreatedBatch } from './batch-records.js';
 import { canonicalJson, sha256 } from './canonical.js';
@@ -50,7 +52,7 @@ export class BatchStore implements Batches {
       canonicalJson(job),
       job.options.priority,
       job.options.bandwidthBytesPerSecond ?? 0,
-      job.target.path,
+      storageName(job.target),
       vm,
     ]);
     const answer = await this.options.run('createBatch', uuidv7(), ...head, keyHash, sha256(text), ...jobs);

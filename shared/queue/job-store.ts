@@ -4,6 +4,7 @@
  * process or in many. A job is recorded first and scheduled second; `reconcile` repairs a crash between.
  * Knows nothing of HTTP or of storage.
  */
+
 import type { Redis } from 'ioredis';
 import { v7 as uuidv7 } from 'uuid';
 import type { Config } from '../config.js';
@@ -20,6 +21,7 @@ import {
   type Progress,
 } from '../schemas/job.js';
 import type { NodeReport, NodeView } from '../schemas/node.js';
+import { storageName } from '../storage-name.js';
 import type { Batches } from './batch-records.js';
 import { BatchStore } from './batch-store.js';
 import { canonicalJson, sha256 } from './canonical.js';
@@ -170,7 +172,7 @@ export class JobStore implements NodeJobs {
         text,
         priority,
         bandwidthBytesPerSecond ?? 0,
-        target.path,
+        storageName(target),
         keyHash,
         sha256(text),
       ),

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../errors.js';
 import { ALLOCATIONS, ZERO_METHODS } from '../zero-methods.js';
-import { JobId, PoolName, Size, StoragePath, Timestamp } from './common.js';
+import { JobId, NbdUri, PoolName, Size, StoragePath, Timestamp } from './common.js';
 
 export const JOB_STATES = ['queued', 'active', 'paused', 'completed', 'failed', 'canceled'] as const;
 export const JobState = z.enum(JOB_STATES);
@@ -20,13 +20,17 @@ export type JobPhase = z.infer<typeof JobPhase>;
 export const JobKind = z.enum(['upload', 'zero']);
 export type JobKind = z.infer<typeof JobKind>;
 
-export const Source = z
+export const FileSource = z
   .strictObject({
     type: z.literal('file').describe('a file or a block device on the node'),
     path: StoragePath,
     format: z.literal('raw').default('raw'),
   })
-  .meta({ id: 'Source' });
+  .meta({ id: 'FileSource' });
+export const NbdSource = z
+  .strictObject({ type: z.literal('nbd').describe('an export of an NBD server'), uri: NbdUri })
+  .meta({ id: 'NbdSource' });
+export const Source = z.discriminatedUnion('type', [FileSource, NbdSource]).meta({ id: 'Source' });
 export type Source = z.infer<typeof Source>;
 
 export const BlockTarget = z.strictObject({ type: z.literal('block'), path: StoragePath }).meta({ id: 'BlockTarget' });
@@ -37,7 +41,8 @@ export const FileTarget = z
     size: Size.min(1).optional().describe('size of the file; default: that of the image, or of the existing file'),
   })
   .meta({ id: 'FileTarget' });
-export const Target = z.discriminatedUnion('type', [BlockTarget, FileTarget]).meta({ id: 'Target' });
+export const NbdTarget = z.strictObject({ type: z.literal('nbd'), uri: NbdUri }).meta({ id: 'NbdTarget' });
+export const Target = z.discriminatedUnion('type', [BlockTarget, FileTarget, NbdTarget]).meta({ id: 'Target' });
 export type Target = z.infer<typeof Target>;
 
 export const Allocation = z.enum(ALLOCATIONS);

@@ -1,6 +1,8 @@
 /** A flush that fails: nobody knows what of the bytes since the last good one is on the disk, so none of it counts. */
+
 import { expect } from 'chai';
 import type { JobRequestInput } from '../../shared/schemas/job.js';
+import { storageName } from '../../shared/storage-name.js';
 import { assertSameBytes, makeImage } from '../helpers/bytes.js';
 import { Cluster } from '../helpers/cluster.js';
 import { hasCommand } from '../helpers/command.js';
@@ -33,7 +35,7 @@ describe('a job whose target cannot be flushed any more', function () {
   });
 
   async function failThenRetry(target: JobRequestInput['target']): Promise<void> {
-    await using trace = await traceCalls(cluster.pid('a'), target.path, ['fdatasync:error=EIO:when=4+']);
+    await using trace = await traceCalls(cluster.pid('a'), storageName(target), ['fdatasync:error=EIO:when=4+']);
     const id = await cluster.submit({
       kind: 'upload',
       source: { type: 'file', path: source },
@@ -62,7 +64,7 @@ describe('a job whose target cannot be flushed any more', function () {
     expect(job.state).to.equal('completed');
     expect(job.attempt).to.equal(2);
     expect(job.progress?.durableBytes).to.equal(SIZE);
-    await assertSameBytes(source, target.path);
+    await assertSameBytes(source, storageName(target));
   }
 
   needsTracing('fails for good with what the last good flush confirmed, and a retry completes a file', async () => {

@@ -1,9 +1,11 @@
 /** A batch as a migration wave has it: many disks of all sizes, some of which cannot work. Each says why, none harms another. */
+
 import { constants } from 'node:fs';
 import { access, copyFile, mkdir, open } from 'node:fs/promises';
 import { expect } from 'chai';
 import type { BatchRequestInput, BatchView } from '../../shared/schemas/batch.js';
 import type { JobState } from '../../shared/schemas/job.js';
+import { storageName } from '../../shared/storage-name.js';
 import { assertSameBytes, assertZero, fill, makeImage } from '../helpers/bytes.js';
 import { lend } from '../helpers/cleanup.js';
 import { Cluster, isOver } from '../helpers/cluster.js';
@@ -165,8 +167,8 @@ describe('a batch of many disks', function () {
   });
 
   async function expectCopied({ input, size, tail }: Disk): Promise<void> {
-    await assertSameBytes(input.source.path, input.target.path, size);
-    await assertZero(input.target.path, size, tail);
+    await assertSameBytes(storageName(input.source), storageName(input.target), size);
+    await assertZero(storageName(input.target), size, tail);
   }
 });
 

@@ -1,7 +1,9 @@
 /** Jobs and batches that are paused, resumed, interrupted: what was done is not done again, and nothing is lost. */
+
 import { expect } from 'chai';
 import type { BatchView } from '../../shared/schemas/batch.js';
 import type { JobPhase, JobRequestInput, JobView } from '../../shared/schemas/job.js';
+import { storageName } from '../../shared/storage-name.js';
 import { loadNative } from '../../workers/native/index.js';
 import { assertSameBytes, assertZero, fill, makeImage } from '../helpers/bytes.js';
 import { imageChecksum } from '../helpers/checksum.js';
@@ -118,7 +120,7 @@ describe('a job that is paused', function () {
       const job = await finish(paused.id);
       const again = expectResumed(job);
       expect(writtenBytes(disk.path) - written, 'as the kernel counted it').to.equal(again);
-      if (body.kind === 'upload') await assertSameBytes(body.source.path, disk.path);
+      if (body.kind === 'upload') await assertSameBytes(storageName(body.source), disk.path);
       else await assertZero(disk.path, 0, SIZE);
     });
   }
@@ -243,6 +245,6 @@ describe('a job that is paused', function () {
     const jobs = await Promise.all(disks.map(({ jobId }) => fleet.api.job(jobId)));
     expect(jobs.map(({ attempt }) => attempt)).to.have.members([2, 2, 1, 1]);
     for (const job of jobs.filter(({ attempt }) => attempt === 2)) expectResumed(job);
-    for (const { target } of jobs) await assertSameBytes(dir.join('data.img'), target.path);
+    for (const { target } of jobs) await assertSameBytes(dir.join('data.img'), storageName(target));
   });
 });

@@ -21,7 +21,7 @@ export function jobRun(workers: Workers, storageRoots: readonly string[], flushI
   const progress = new JobProgress(new ControlBlock());
   return {
     workers,
-    config: { storageRoots, flushIntervalMs },
+    config: { storageRoots, nbdHosts: [], flushIntervalMs },
     progress,
     log: createLog('silent'),
     attempt: 1,

@@ -14,9 +14,11 @@
       'src/file.cpp',
       'src/lock.cpp',
       'src/memory.cpp',
+      'src/nbd.cpp',
       'src/socket.cpp',
     ],
     'include_dirs': ["<!@(node -p \"require('node-addon-api').include_dir\")"],
+    'libraries': ['-lnbd'],
     'defines': [
       'NAPI_VERSION=8',
       'NODE_ADDON_API_CPP_EXCEPTIONS',

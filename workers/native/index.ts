@@ -64,6 +64,23 @@ export interface NativeIo {
   /** fcntl F_OFD_SETLK over the whole file, not waiting. Throws EAGAIN (or EACCES) when somebody else holds it. */
   lockFile(fd: number, exclusive: boolean): void;
   unlockFile(fd: number): void;
+  /**
+   * Connects to an NBD server, tcp or unix socket only, without TLS.
+   * @param contexts   meta contexts to ask for; one that ends in `:` stands for all of its kind
+   * @param timeoutMs  for connecting, and later for each request; a connection that was too slow is gone (ENOTCONN)
+   * Errors carry what libnbd said in `detail`.
+   */
+  nbdConnect(uri: string, contexts: readonly string[], timeoutMs: number): NbdFacts;
+  nbdClose(connection: number): void;
+  /** NBD_CMD_READ of exactly `length` bytes. */
+  nbdRead(connection: number, buffer: Uint8Array, offset: number, length: number, position: number): void;
+  /** NBD_CMD_WRITE of exactly `length` bytes. */
+  nbdWrite(connection: number, buffer: Uint8Array, offset: number, length: number, position: number): void;
+  /** NBD_CMD_WRITE_ZEROES. `fast`: refused (ENOTSUP) where it would be no faster than writing. */
+  nbdZero(connection: number, start: number, length: number, noHole: boolean, fast: boolean): void;
+  nbdFlush(connection: number): void;
+  /** NBD_CMD_BLOCK_STATUS. @returns length, flags, length, flags, … from `start`; may end before or behind the range */
+  nbdBlockStatus(connection: number, start: number, length: number, context: string): Float64Array;
   /** True when buffer[offset, offset + length) is all zeroes. */
   isZero(buffer: Uint8Array, offset: number, length: number): boolean;
   /** How many bytes to add to the address of buffer[0] to reach a multiple of `alignment` (a power of two). */
@@ -76,6 +93,23 @@ export interface NativeIo {
   /** As `bindAbstract`, but connect(2). */
   connectAbstract(name: Uint8Array): number;
   readonly constants: NativeConstants;
+}
+
+/** An NBD connection, and what the server says of its export. */
+export interface NbdFacts {
+  /** Valid on every thread of the process, until `nbdClose`. */
+  readonly id: number;
+  readonly size: number;
+  readonly readOnly: boolean;
+  readonly canMultiConn: boolean;
+  readonly canZero: boolean;
+  readonly canFastZero: boolean;
+  readonly canFlush: boolean;
+  /** 0: the server does not say. */
+  readonly minimumBlock: number;
+  readonly maximumBlock: number;
+  /** Meta contexts that were granted. */
+  readonly contexts: readonly string[];
 }
 
 export interface NativeConstants {

@@ -8,11 +8,15 @@ import { fstatSync } from 'node:fs';
 import type { Fingerprint } from '../../shared/queue/checkpoint.js';
 import type { NativeIo } from '../native/index.js';
 import { guard } from './errors.js';
-import type { SourceHandle, TargetHandle } from './handle.js';
+import { type Handle, isTarget } from './handle.js';
 import { deviceDirectory, readProperty } from './sysfs.js';
 
 /** Blocks the thread: what others wrote into the page cache of a device counts once it is on the device. */
-export function fingerprintOf(io: NativeIo, handle: SourceHandle | TargetHandle): Fingerprint {
+export function fingerprintOf(io: NativeIo, handle: Handle): Fingerprint {
+  if (handle.kind === 'nbd') {
+    // Nobody counts what others write through a server: a checkpoint of such a source is of no use.
+    return { id: handle.identity.id, name: handle.identity.id, size: handle.size, generation: null };
+  }
   const { fd, size, kind } = handle;
   if (kind === 'block') guard(handle.path, 'flush', () => io.fdatasync(fd));
   const stats = fstatSync(fd, { bigint: true });
@@ -23,17 +27,13 @@ export function fingerprintOf(io: NativeIo, handle: SourceHandle | TargetHandle)
       id,
       name: `file:${handle.path}`,
       size,
+      // chmod and the like move a file's time of change; on a target that is none of our business.
       generation: `${stats.mtimeNs}:${isTarget(handle) ? '' : stats.ctimeNs}`,
     };
   }
   const device = deviceDirectory(Number(stats.rdev));
   const name = stableName(device) ?? handle.path;
   return { id: identityOf(device, name), name: `block:${name}`, size, generation: writesOf(device) };
-}
-
-/** chmod and the like move a file's time of change; on a target that is none of our business. */
-function isTarget(handle: SourceHandle | TargetHandle): boolean {
-  return 'directFd' in handle;
 }
 
 /** The name that the storage itself gives a device, the same on every node: device-mapper's UUID, a SCSI or NVMe WWID. */

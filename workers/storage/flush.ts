@@ -7,9 +7,10 @@ import { FerryError } from '../../shared/errors.js';
 import type { NativeIo } from '../native/index.js';
 import { isNativeError, storageError } from './errors.js';
 import type { TargetHandle } from './handle.js';
+import { flushNbd } from './nbd.js';
 
 /**
- * fdatasync(2) of the target, and of a file's directory, so that its name survives too: this attempt or an earlier
+ * The NBD server's flush, or fdatasync(2) of the target, and of a file's directory, so that its name survives too: this attempt or an earlier
  * one may have made it.
  * Blocks the thread, for as long as the storage needs.
  * @throws FerryError FLUSH_FAILED  what was written since the last good flush is to be counted as lost
@@ -17,6 +18,10 @@ import type { TargetHandle } from './handle.js';
  */
 export function flushTarget(io: NativeIo, target: TargetHandle): void {
   try {
+    if (target.kind === 'nbd') {
+      flushNbd(io, target);
+      return;
+    }
     io.fdatasync(target.fd);
     if (target.kind === 'file') syncDirectory(io, dirname(target.path));
   } catch (thrown) {

@@ -4,11 +4,13 @@
  */
 import { MiB } from '../../shared/units.js';
 
-export type StorageKind = 'file' | 'block';
+/** Storage that this machine's kernel gives a descriptor for. */
+export type FdKind = 'file' | 'block';
+export type StorageKind = FdKind | 'nbd';
 
 /** Tells one piece of storage from another, and one state of a file from a later one. */
 export interface Identity {
-  /** `block:MAJOR:MINOR` as a number, or `file:DEVICE:INODE`. */
+  /** `block:MAJOR:MINOR` as a number, `file:DEVICE:INODE`, or `nbd:` and the URI. */
   readonly id: string;
   readonly size: number;
   /** Nanoseconds as text; null for a block device, whose time means nothing. */
@@ -17,35 +19,71 @@ export interface Identity {
   readonly changed: string | null;
 }
 
-export interface SourceHandle {
-  readonly kind: StorageKind;
+interface Source {
+  /** Of NBD: the URI. */
   readonly path: string;
-  readonly fd: number;
   readonly size: number;
   readonly identity: Identity;
 }
 
-export interface TargetHandle {
-  readonly kind: StorageKind;
-  readonly path: string;
-  /** Buffered; holds the lock (OFD lock on a file, O_EXCL claim on a block device). */
+export interface FdSource extends Source {
+  readonly kind: FdKind;
   readonly fd: number;
-  /** O_DIRECT; null where the storage refused it. */
-  readonly directFd: number | null;
-  /** Why there is no `directFd`. */
-  readonly directRefusal: string | null;
+}
+
+/** What is spoken with an NBD server, the same for sources and targets. */
+export interface NbdAccess {
+  readonly kind: 'nbd';
+  /** Of the addon; more than one where the server allows. Threads spread over them. */
+  readonly connections: readonly number[];
+  /** Requests start and end at multiples of this. */
+  readonly minimumBlock: number;
+  /** Bytes of one read or write at most. */
+  readonly longestTransfer: number;
+  readonly contexts: readonly string[];
+}
+
+export interface NbdSource extends Source, NbdAccess {}
+
+export type SourceHandle = FdSource | NbdSource;
+
+interface Target {
+  readonly path: string;
   /** What the file ends up with, or the device has. */
   readonly size: number;
   /** The smallest unit the device can address; for a file the unit of direct I/O. */
   readonly sectorSize: number;
-  /** A device that says of itself that it cannot zero: the kernel writes zeroes for it. */
+  /** A device that says of itself that it cannot zero: somebody writes zeroes for it. */
   readonly zeroWrites: boolean;
+  /** Why it is not written past the page cache; null: it is, or there is none of ours. */
+  readonly directRefusal: string | null;
   /** We made the file just now. */
   readonly created: boolean;
   /** All of it read as zeroes when it was opened: we made it, or the client vouches for it. */
   readonly readsZero: boolean;
   readonly identity: Identity;
   readonly shared: SharedArrayBuffer;
+}
+
+export interface FdTarget extends Target {
+  readonly kind: FdKind;
+  /** Buffered; holds the lock (OFD lock on a file, O_EXCL claim on a block device). */
+  readonly fd: number;
+  /** O_DIRECT; null where the storage refused it. */
+  readonly directFd: number | null;
+}
+
+export interface NbdTarget extends Target, NbdAccess {
+  readonly canZero: boolean;
+  readonly canFlush: boolean;
+}
+
+export type TargetHandle = FdTarget | NbdTarget;
+
+export type Handle = SourceHandle | TargetHandle;
+
+export function isTarget(handle: Handle): handle is TargetHandle {
+  return 'shared' in handle;
 }
 
 /**

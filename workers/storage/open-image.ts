@@ -4,17 +4,21 @@
  * The blocking calls make this worker-thread code.
  */
 import { FerryError } from '../../shared/errors.js';
+import { confineNbd, type StorageLimits } from '../../shared/nbd-roots.js';
+import type { NbdAddress } from '../../shared/nbd-uri.js';
 import { confinePath } from '../../shared/storage-roots.js';
 import type { NativeIo } from '../native/index.js';
 import { queueLimits } from './block-queue.js';
 import { probeDirectIo } from './direct-io.js';
 import { guard, storageError } from './errors.js';
-import { createShared, FILE_UNIT, type SourceHandle, type StorageKind, type TargetHandle } from './handle.js';
+import { createShared, type FdKind, type FdSource, type FdTarget, FILE_UNIT, type Handle } from './handle.js';
+import { openNbdSource, openNbdTarget } from './nbd.js';
 import { assertSame, identify, lockTarget, openExisting, sizeOf } from './open.js';
 
-export interface OpenImageRequest {
-  readonly path: string;
-  readonly roots: readonly string[];
+export interface OpenImageRequest extends StorageLimits {
+  readonly image:
+    | { readonly type: 'file'; readonly path: string }
+    | { readonly type: 'nbd'; readonly address: NbdAddress };
   readonly write: boolean;
 }
 
@@ -24,16 +28,21 @@ export interface OpenImageRequest {
  * @throws FerryError PATH_*, STORAGE_DENIED (see `confinePath`)
  * @throws FerryError TARGET_BUSY  to be written, and a job, another node or another program has it
  */
-export async function openImage(io: NativeIo, request: OpenImageRequest): Promise<SourceHandle | TargetHandle> {
+export async function openImage(io: NativeIo, request: OpenImageRequest): Promise<Handle> {
+  const { image } = request;
+  if (image.type === 'nbd') {
+    const uri = await confineNbd(image.address, 'url', request);
+    return request.write ? openNbdTarget(io, uri, false) : openNbdSource(io, uri);
+  }
   const found = await confinePath(
-    { path: request.path, field: 'url', allow: ['file', 'block'], mayCreate: false },
+    { path: image.path, field: 'url', allow: ['file', 'block'], mayCreate: false },
     request.roots,
   );
   if (found.kind === null) throw new FerryError('PATH_NOT_FOUND', `${found.path} does not exist`, { path: found.path });
   return request.write ? await openForWriting(io, found.path, found.kind) : openForReading(io, found.path, found.kind);
 }
 
-function openForReading(io: NativeIo, path: string, kind: StorageKind): SourceHandle {
+function openForReading(io: NativeIo, path: string, kind: FdKind): FdSource {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = io.constants;
   const fd = guard(path, 'open', () => io.open(path, O_RDONLY | O_NOFOLLOW | (kind === 'file' ? O_NONBLOCK : 0)));
   try {
@@ -46,7 +55,7 @@ function openForReading(io: NativeIo, path: string, kind: StorageKind): SourceHa
   }
 }
 
-async function openForWriting(io: NativeIo, path: string, kind: StorageKind): Promise<TargetHandle> {
+async function openForWriting(io: NativeIo, path: string, kind: FdKind): Promise<FdTarget> {
   const fd = await openExisting(io, path, kind);
   let directFd: number | null = null;
   try {

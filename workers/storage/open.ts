@@ -14,14 +14,7 @@ import type { NativeIo } from '../native/index.js';
 import { queueLimits } from './block-queue.js';
 import { probeDirectIo } from './direct-io.js';
 import { guard, isNativeError, storageError } from './errors.js';
-import {
-  createShared,
-  FILE_UNIT,
-  type Identity,
-  type SourceHandle,
-  type StorageKind,
-  type TargetHandle,
-} from './handle.js';
+import { createShared, type FdKind, type FdSource, type FdTarget, FILE_UNIT, type Identity } from './handle.js';
 
 export interface OpenSourceRequest {
   readonly path: string;
@@ -33,7 +26,7 @@ export interface OpenSourceRequest {
  * @throws FerryError PATH_*, STORAGE_DENIED (see `confinePath`), SOURCE_EMPTY
  * @throws FerryError SOURCE_BUSY  another job writes it; what would be copied is neither its old nor its new state
  */
-export async function openSource(io: NativeIo, request: OpenSourceRequest): Promise<SourceHandle> {
+export async function openSource(io: NativeIo, request: OpenSourceRequest): Promise<FdSource> {
   const found = await confinePath(
     { path: request.path, field: 'source.path', allow: ['file', 'block'], mayCreate: false },
     request.roots,
@@ -56,7 +49,7 @@ export async function openSource(io: NativeIo, request: OpenSourceRequest): Prom
 }
 
 export interface OpenTargetRequest {
-  readonly type: StorageKind;
+  readonly type: FdKind;
   readonly path: string;
   readonly roots: readonly string[];
   /** Bytes that must fit. */
@@ -76,7 +69,7 @@ export interface OpenTargetRequest {
  * @throws FerryError TARGET_TOO_SMALL  before a byte is written
  * @throws FerryError TARGET_IS_SOURCE
  */
-export async function openTarget(io: NativeIo, request: OpenTargetRequest): Promise<TargetHandle> {
+export async function openTarget(io: NativeIo, request: OpenTargetRequest): Promise<FdTarget> {
   const found = await confinePath(
     { path: request.path, field: 'target.path', allow: [request.type], mayCreate: request.type === 'file' },
     request.roots,
@@ -128,7 +121,7 @@ export async function openTarget(io: NativeIo, request: OpenTargetRequest): Prom
   }
 }
 
-function existing(found: ConfinedPath): StorageKind {
+function existing(found: ConfinedPath): FdKind {
   if (found.kind === null) throw new FerryError('PATH_NOT_FOUND', `${found.path} does not exist`, { path: found.path });
   return found.kind;
 }
@@ -163,7 +156,7 @@ function openDirectory(io: NativeIo, path: string): number {
 }
 
 /** Opens for writing; a block device is claimed as well. @throws FerryError TARGET_BUSY, STORAGE_* */
-export async function openExisting(io: NativeIo, path: string, kind: StorageKind): Promise<number> {
+export async function openExisting(io: NativeIo, path: string, kind: FdKind): Promise<number> {
   const { O_RDWR, O_NOFOLLOW, O_NONBLOCK, O_EXCL } = io.constants;
   // O_EXCL on a block device: refused while it is mounted or claimed by anyone, us included.
   const flags = O_RDWR | O_NOFOLLOW | (kind === 'block' ? O_EXCL : O_NONBLOCK);
@@ -220,36 +213,44 @@ async function unlessBusy<T>(codes: readonly string[], work: () => T): Promise<T
 /** The size the target has or will have. @throws FerryError TARGET_TOO_SMALL */
 export function settleSize(request: OpenTargetRequest, sizeNow: number, path: string): number {
   const size = request.type === 'block' ? sizeNow : (request.fileSize ?? Math.max(sizeNow, request.neededBytes));
-  if (size >= request.neededBytes && size > 0) return size;
-  const message =
-    size === 0 && request.neededBytes === 0
-      ? `${path} is empty and no size was given: set target.size`
-      : `${path} has ${size} bytes (${formatBytes(size)}), the image needs ${request.neededBytes} (${formatBytes(request.neededBytes)})`;
-  throw new FerryError('TARGET_TOO_SMALL', message, {
-    path,
-    field: request.type === 'file' ? 'target.size' : 'target.path',
-  });
+  const field = request.type === 'file' ? 'target.size' : 'target.path';
+  if (size === 0 && request.neededBytes === 0) {
+    const message = `${path} is empty and no size was given: set target.size`;
+    throw new FerryError('TARGET_TOO_SMALL', message, { path, field });
+  }
+  assertFits(request.neededBytes, size, path, field);
+  return size;
+}
+
+/** @throws FerryError TARGET_TOO_SMALL */
+export function assertFits(neededBytes: number, size: number, path: string, field = 'target.uri'): void {
+  if (size >= neededBytes && size > 0) return;
+  const message = `${path} has ${size} bytes (${formatBytes(size)}), the image needs ${neededBytes} (${formatBytes(neededBytes)})`;
+  throw new FerryError('TARGET_TOO_SMALL', message, { path, field });
 }
 
 /** Of a block device: its whole sectors; what lies behind them (an odd loop device has it) nobody can reach. */
-export function sizeOf(io: NativeIo, fd: number, kind: StorageKind, path: string): number {
+export function sizeOf(io: NativeIo, fd: number, kind: FdKind, path: string): number {
   if (kind === 'file') return fstatSync(fd).size;
   return guard(path, 'ask the size of', () => alignDown(io.deviceSize(fd), io.logicalSectorSize(fd)));
 }
 
 export function assertNotSource(identity: Identity, source: Identity | null, path: string): void {
-  if (identity.id !== source?.id) return;
-  throw new FerryError('TARGET_IS_SOURCE', `${path} is the source itself`, { path });
+  if (identity.id === source?.id) throw isSource(path);
 }
 
-export function identify(fd: number, kind: StorageKind, size: number): Identity {
+export function isSource(path: string): FerryError {
+  return new FerryError('TARGET_IS_SOURCE', `${path} is the source itself`, { path });
+}
+
+export function identify(fd: number, kind: FdKind, size: number): Identity {
   const stats = fstatSync(fd, { bigint: true });
   if (kind === 'block') return { id: `block:${stats.rdev}`, size, modified: null, changed: null };
   return { id: `file:${stats.dev}:${stats.ino}`, size, modified: `${stats.mtimeNs}`, changed: `${stats.ctimeNs}` };
 }
 
 /** What was opened is what was checked: same path, same kind. */
-export function assertSame(fd: number, path: string, kind: StorageKind): void {
+export function assertSame(fd: number, path: string, kind: FdKind): void {
   assertPath(fd, path);
   const stats = fstatSync(fd);
   if (kind === 'block' ? stats.isBlockDevice() : stats.isFile()) return;

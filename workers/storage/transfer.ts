@@ -9,7 +9,8 @@ import { MEMORY_ALIGNMENT } from '../buffers.js';
 import type { NativeIo } from '../native/index.js';
 import { Capabilities } from './capabilities.js';
 import { isNativeError, storageError } from './errors.js';
-import type { TargetHandle } from './handle.js';
+import { type FdTarget, type Handle, isTarget, type SourceHandle, type TargetHandle } from './handle.js';
+import { readNbd, writeNbd } from './nbd.js';
 import { copyBuffer, sectorBuffer } from './scratch.js';
 import { withSectorLock } from './sector-lock.js';
 
@@ -18,7 +19,33 @@ import { withSectorLock } from './sector-lock.js';
  * @returns bytes read; fewer than `length` only at the end
  * @throws FerryError STORAGE_IO and others of `errors.ts`
  */
-export function readFully(
+export function readSource(
+  io: NativeIo,
+  from: SourceHandle,
+  buffer: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+): number {
+  if (from.kind === 'nbd') return readNbd(io, from, buffer, offset, length, position);
+  return readFully(io, from, buffer, offset, length, position);
+}
+
+/** Reads from whatever is open. */
+export function readHandle(
+  io: NativeIo,
+  handle: Handle,
+  buffer: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+): number {
+  return isTarget(handle)
+    ? readTarget(io, handle, buffer, offset, length, position)
+    : readSource(io, handle, buffer, offset, length, position);
+}
+
+function readFully(
   io: NativeIo,
   from: { readonly fd: number; readonly path: string },
   buffer: Uint8Array,
@@ -48,6 +75,7 @@ export function readTarget(
   length: number,
   position: number,
 ): number {
+  if (target.kind === 'nbd') return readNbd(io, target, buffer, offset, length, position);
   const { sectorSize, directFd } = target;
   const aligned = position % sectorSize === 0 && length % sectorSize === 0 && position + length <= target.size;
   const direct = directFd !== null && aligned && memoryFits(io, buffer, offset, sectorSize);
@@ -92,6 +120,10 @@ function writeMiddle(
   length: number,
   position: number,
 ): void {
+  if (target.kind === 'nbd') {
+    writeNbd(io, target, buffer, offset, length, position);
+    return;
+  }
   const capabilities = new Capabilities(target);
   if (target.directFd !== null && capabilities.direct) {
     try {
@@ -113,7 +145,7 @@ function writeMiddle(
  */
 function writeDirect(
   io: NativeIo,
-  target: TargetHandle,
+  target: FdTarget,
   directFd: number,
   buffer: Uint8Array,
   offset: number,
@@ -143,11 +175,11 @@ function writeEdge(
 ): void {
   const unit = target.sectorSize;
   const start = alignDown(position, unit);
-  const direct = target.directFd !== null && new Capabilities(target).direct;
   withSectorLock(target, start / unit, () => {
     // A buffered write of single bytes is exact in the kernel. A file's last, partial page is always
     // written this way, and never by direct I/O, so the two cannot meet in one page.
-    if (!direct || start + unit > target.size) {
+    const direct = target.kind !== 'nbd' && target.directFd !== null && new Capabilities(target).direct;
+    if (target.kind !== 'nbd' && (!direct || start + unit > target.size)) {
       writeFully(io, target.fd, target.path, buffer, offset, length, position);
       return;
     }

@@ -11,15 +11,16 @@ import type { Allocation, ZeroMethod } from '../../shared/zero-methods.js';
 import type { NativeIo } from '../native/index.js';
 import { Capabilities } from './capabilities.js';
 import { isNativeError, storageError } from './errors.js';
-import type { StorageKind, TargetHandle } from './handle.js';
+import type { FdKind, FdTarget, NbdTarget, StorageKind, TargetHandle } from './handle.js';
+import { zeroNbd } from './nbd.js';
 import { zeroes } from './scratch.js';
 import { writeTarget } from './transfer.js';
 
-interface Rung {
+interface Rung<T extends TargetHandle = FdTarget> {
   readonly method: ZeroMethod;
   /** Whether the method gives zeroes for this range at all; not whether the storage knows it. */
-  readonly fits?: (io: NativeIo, target: TargetHandle, range: Range) => boolean;
-  readonly call: (io: NativeIo, target: TargetHandle, range: Range) => void;
+  readonly fits?: (io: NativeIo, target: T, range: Range) => boolean;
+  readonly call: (io: NativeIo, target: T, range: Range) => void;
 }
 
 const zeroRangeRung: Rung = {
@@ -60,25 +61,48 @@ const blkZeroOutRung: Rung = {
   call: (io, target, range) => io.zeroOut(target.fd, range.start, range.length),
 };
 
-const writeRung: Rung = { method: 'write-zeroes', call: writeZeroes };
+/** The server keeps the space. */
+const nbdNoHoleRung: Rung<NbdTarget> = {
+  method: 'nbd-write-zeroes-no-hole',
+  fits: (_io, target) => target.canZero,
+  call: (io, target, range) => zeroNbd(io, target, range, true),
+};
 
-const LADDERS: Readonly<Record<`${StorageKind}-${Allocation}`, readonly Rung[]>> = {
+/** The server may give the space back. */
+const nbdRung: Rung<NbdTarget> = {
+  method: 'nbd-write-zeroes',
+  fits: (_io, target) => target.canZero,
+  call: (io, target, range) => zeroNbd(io, target, range, false),
+};
+
+const writeRung: Rung<TargetHandle> = { method: 'write-zeroes', call: writeZeroes };
+
+const LADDERS = {
   'file-preallocated': [zeroRangeRung, punchThenAllocateRung, allocateRung, writeRung],
   'file-sparse': [growRung, punchHoleRung, writeRung],
   'block-preallocated': [zeroRangeRung, blkZeroOutRung, writeRung],
   'block-sparse': [punchHoleRung, zeroRangeRung, blkZeroOutRung, writeRung],
-};
+  'nbd-preallocated': [nbdNoHoleRung, writeRung],
+  'nbd-sparse': [nbdRung, writeRung],
+} satisfies Readonly<Record<`${FdKind}-${Allocation}`, readonly Rung[]>> &
+  Readonly<Record<`nbd-${Allocation}`, readonly Rung<NbdTarget>[]>>;
+
+/** The key says which targets a ladder is for. */
+function ladder(kind: StorageKind, allocation: Allocation): readonly Rung<TargetHandle>[] {
+  return LADDERS[`${kind}-${allocation}`] as readonly Rung<never>[] as readonly Rung<TargetHandle>[];
+}
 
 /** The methods that are still thought to work, best first. */
 export function zeroMethods(target: TargetHandle, allocation: Allocation): ZeroMethod[] {
   const capabilities = new Capabilities(target);
-  const rungs = LADDERS[`${target.kind}-${allocation}`];
-  return rungs.filter((rung) => capabilities.allows(rung.method)).map((rung) => rung.method);
+  return ladder(target.kind, allocation)
+    .filter((rung) => capabilities.allows(rung.method))
+    .map((rung) => rung.method);
 }
 
 /** Every method of a ladder, refused or not. */
 export function ladderMethods(kind: StorageKind, allocation: Allocation): ZeroMethod[] {
-  return LADDERS[`${kind}-${allocation}`].map((rung) => rung.method);
+  return ladder(kind, allocation).map((rung) => rung.method);
 }
 
 /**
@@ -93,7 +117,7 @@ export function tryZeroMethod(
   allocation: Allocation,
   method: ZeroMethod,
 ): boolean {
-  const rung = LADDERS[`${target.kind}-${allocation}`].find((candidate) => candidate.method === method);
+  const rung = ladder(target.kind, allocation).find((candidate) => candidate.method === method);
   if (rung === undefined || rung.fits?.(io, target, range) === false) return false;
   try {
     rung.call(io, target, range);
@@ -115,7 +139,7 @@ export function tryZeroMethod(
  */
 export function zeroRange(io: NativeIo, target: TargetHandle, range: Range, allocation: Allocation): ZeroMethod {
   const capabilities = new Capabilities(target);
-  for (const rung of LADDERS[`${target.kind}-${allocation}`]) {
+  for (const rung of ladder(target.kind, allocation)) {
     if (!capabilities.allows(rung.method) || rung.fits?.(io, target, range) === false) continue;
     try {
       rung.call(io, target, range);
@@ -140,7 +164,7 @@ function isRefusal(thrown: unknown, method: ZeroMethod): boolean {
   return ['EOPNOTSUPP', 'ENOTSUP', 'ENOTTY', 'ENOSYS', 'EINVAL'].includes(cause.code);
 }
 
-function punchHole(io: NativeIo, target: TargetHandle, range: Range): void {
+function punchHole(io: NativeIo, target: FdTarget, range: Range): void {
   const { FALLOC_FL_PUNCH_HOLE, FALLOC_FL_KEEP_SIZE } = io.constants;
   io.fallocate(target.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, range.start, range.length);
 }

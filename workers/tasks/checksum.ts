@@ -10,7 +10,7 @@ import type { Range } from '../../shared/units.js';
 import { view } from '../buffers.js';
 import { ControlBlock } from '../control.js';
 import type { NativeIo } from '../native/index.js';
-import { readFully, readTarget } from '../storage/transfer.js';
+import { readSource, readTarget } from '../storage/transfer.js';
 import { threadIo } from '../timed-io.js';
 import type { ChecksumStep, TaskFunction } from './contracts.js';
 
@@ -41,7 +41,7 @@ function verifyImageBlock(io: NativeIo, step: ChecksumStep, start: number, lengt
   const { sourceHalf, targetHalf } = halves(step);
   const hash = createHash(CHECKSUM_ALGORITHM);
   for (const piece of pieces(start, length, sourceHalf.length)) {
-    if (readFully(io, source, sourceHalf, 0, piece.length, piece.start) < piece.length) {
+    if (readSource(io, source, sourceHalf, 0, piece.length, piece.start) < piece.length) {
       throw new FerryError('SOURCE_CHANGED', `${source.path} became shorter while it was verified`, {
         path: source.path,
       });

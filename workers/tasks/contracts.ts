@@ -4,42 +4,46 @@
  * Ranges are packed in pairs (start, length, start, length, …): a hundred thousand of them cross in one copy.
  */
 
+import type { StorageLimits } from '../../shared/nbd-roots.js';
+import type { NbdAddress } from '../../shared/nbd-uri.js';
 import type { Fingerprint } from '../../shared/queue/checkpoint.js';
 import type { Range } from '../../shared/units.js';
 import type { Allocation, ZeroMethod } from '../../shared/zero-methods.js';
 import type { SharedBuffer } from '../buffers.js';
-import type { SourceHandle, TargetHandle } from '../storage/handle.js';
+import type { Handle, Identity, SourceHandle, TargetHandle } from '../storage/handle.js';
 import type { OpenSourceRequest, OpenTargetRequest } from '../storage/open.js';
 import type { OpenImageRequest } from '../storage/open-image.js';
 import type { ZeroCost } from '../storage/zero-cost.js';
 import type { ProbeReport, ProbeRequest } from './probe-report.js';
 
 export interface Tasks {
-  openSource: { input: OpenSourceRequest; output: SourceHandle };
-  openTarget: { input: OpenTargetRequest & { readonly control: SharedArrayBuffer }; output: TargetHandle };
+  openSource: { input: OpenSourceRequest | OpenNbdSource; output: SourceHandle };
+  openTarget: {
+    input: (OpenTargetRequest | OpenNbdTarget) & { readonly control: SharedArrayBuffer };
+    output: TargetHandle;
+  };
   /** Looks at a target without changing it, claiming it only for that moment: for a plan that writes nothing. */
   inspect: { input: InspectRequest; output: TargetInspection };
-  close: { input: { handles: (SourceHandle | TargetHandle)[] }; output: undefined };
+  close: { input: { handles: Handle[] }; output: undefined };
   /** Throws SOURCE_CHANGED when the source is not what it was when it was opened. */
   checkSource: { input: { source: SourceHandle }; output: undefined };
   /** Data ranges in order; what lies between them reads as zeroes. */
-  extents: { input: { handle: SourceHandle | TargetHandle; control: SharedArrayBuffer }; output: Float64Array };
+  extents: { input: { handle: Handle; control: SharedArrayBuffer }; output: Float64Array };
   /** Zeroes up to 16 MiB at the start of `range` and times it. */
   zeroCost: { input: ZeroCostRequest; output: ZeroCost | null };
   zero: { input: ZeroStep; output: undefined };
   copy: { input: CopyStep; output: undefined };
   /** What a checkpoint says of a source or target. */
-  fingerprint: { input: { handle: SourceHandle | TargetHandle }; output: Fingerprint };
+  fingerprint: { input: { handle: Handle }; output: Fingerprint };
   flush: { input: { target: TargetHandle }; output: undefined };
   checksum: { input: ChecksumStep; output: Uint8Array };
-  openImage: { input: OpenImageRequest; output: SourceHandle | TargetHandle };
+  openImage: { input: OpenImageRequest; output: Handle };
   /** Bytes it has now: a file may have grown since it was opened. */
-  imageSize: { input: { handle: SourceHandle | TargetHandle }; output: number };
+  imageSize: { input: { handle: Handle }; output: number };
   /** As `extents`, of the first `size` bytes. */
-  imageExtents: {
-    input: { handle: SourceHandle | TargetHandle; size: number; control: SharedArrayBuffer };
-    output: Float64Array;
-  };
+  imageExtents: { input: ImageExtents; output: Float64Array };
+  /** length, flags, length, flags, … as an NBD server says them; null: it is none, or does not have the context. */
+  imageStatus: { input: ImageExtents & { readonly context: 'allocation' | 'dirty' }; output: Float64Array | null };
   /** @returns bytes read; fewer than asked for only where the image ends */
   readImage: { input: ReadImage; output: number };
   writeImage: { input: WriteImage; output: undefined };
@@ -58,7 +62,13 @@ interface ImagePart {
   readonly position: number;
 }
 
-export type ReadImage = ImagePart & { readonly handle: SourceHandle | TargetHandle };
+export interface ImageExtents {
+  readonly handle: Handle;
+  readonly size: number;
+  readonly control: SharedArrayBuffer;
+}
+
+export type ReadImage = ImagePart & { readonly handle: Handle };
 
 export type WriteImage = ImagePart & { readonly target: TargetHandle; readonly control: SharedArrayBuffer };
 
@@ -70,7 +80,7 @@ export interface ZeroImage {
 }
 
 export interface HashBlocks {
-  readonly handle: SourceHandle | TargetHandle;
+  readonly handle: Handle;
   /** A multiple of `blockSize`. */
   readonly start: number;
   readonly length: number;
@@ -81,6 +91,19 @@ export interface HashBlocks {
   readonly data: Float64Array;
   readonly buffer: SharedBuffer;
   readonly control: SharedArrayBuffer;
+}
+
+export interface OpenNbdSource extends StorageLimits {
+  readonly nbd: NbdAddress;
+}
+
+export interface OpenNbdTarget extends OpenNbdSource {
+  /** Bytes that must fit. */
+  readonly neededBytes: number;
+  /** What must not be the target. */
+  readonly source: Identity | null;
+  /** The client vouches that it reads as zeroes. */
+  readonly declaredZero: boolean;
 }
 
 export type TaskName = keyof Tasks;
@@ -140,7 +163,7 @@ export interface ChecksumStep {
   readonly control: SharedArrayBuffer;
 }
 
-export type InspectRequest = OpenTargetRequest & { readonly allocation: Allocation };
+export type InspectRequest = (OpenTargetRequest | OpenNbdTarget) & { readonly allocation: Allocation };
 
 export interface TargetInspection {
   readonly size: number;

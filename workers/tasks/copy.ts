@@ -10,7 +10,7 @@ import { view } from '../buffers.js';
 import { ControlBlock } from '../control.js';
 import { guardedIo } from '../guarded-io.js';
 import type { NativeIo } from '../native/index.js';
-import { readFully, writeTarget } from '../storage/transfer.js';
+import { readSource, writeTarget } from '../storage/transfer.js';
 import { zeroTarget } from '../storage/zero.js';
 import type { CopyStep, TaskFunction } from './contracts.js';
 
@@ -42,7 +42,7 @@ class Copier {
     while (position < end(range)) {
       this.control.check();
       const length = Math.min(this.#buffer.length, end(range) - position);
-      const count = readFully(this.io, source, this.#buffer, 0, length, position);
+      const count = readSource(this.io, source, this.#buffer, 0, length, position);
       if (count < length)
         throw new FerryError('SOURCE_CHANGED', `${source.path} became shorter while it was read`, {
           path: source.path,

@@ -7,7 +7,7 @@ import { touches } from '../../shared/ranges.js';
 import { view } from '../buffers.js';
 import { ControlBlock } from '../control.js';
 import { type HashMaker, hashMaker } from '../hashes.js';
-import { readFully, readTarget } from '../storage/transfer.js';
+import { readHandle } from '../storage/transfer.js';
 import { threadIo } from '../timed-io.js';
 import type { HashBlocks, TaskFunction } from './contracts.js';
 
@@ -35,10 +35,7 @@ function hashBlock({ handle, buffer }: HashBlocks, make: HashMaker, start: numbe
   const hash = make();
   for (let done = 0; done < length; done += bytes.length) {
     const part = Math.min(bytes.length, length - done);
-    const count =
-      'shared' in handle
-        ? readTarget(io, handle, bytes, 0, part, start + done)
-        : readFully(io, handle, bytes, 0, part, start + done);
+    const count = readHandle(io, handle, bytes, 0, part, start + done);
     if (count < part) {
       throw new FerryError('SOURCE_CHANGED', `${handle.path} became shorter while it was read`, { path: handle.path });
     }

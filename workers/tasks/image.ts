@@ -10,8 +10,9 @@ import { guardedIo } from '../guarded-io.js';
 import { loadNative } from '../native/index.js';
 import { dataExtents } from '../storage/extents.js';
 import { growTo } from '../storage/grow.js';
+import { ALLOCATION_CONTEXT, blockStatus, dirtyContext } from '../storage/nbd.js';
 import { openImage as open } from '../storage/open-image.js';
-import { readFully, readTarget, writeTarget } from '../storage/transfer.js';
+import { readHandle, writeTarget } from '../storage/transfer.js';
 import { zeroTarget } from '../storage/zero.js';
 import { threadIo } from '../timed-io.js';
 import type { TaskFunction } from './contracts.js';
@@ -26,12 +27,15 @@ export const imageExtents: TaskFunction<'imageExtents'> = ({ handle, size, contr
   return dataExtents(loadNative(), handle, size, () => block.check());
 };
 
-export const readImage: TaskFunction<'readImage'> = ({ handle, buffer, offset, length, position }) => {
-  const bytes = view(buffer);
-  return 'shared' in handle
-    ? readTarget(threadIo(), handle, bytes, offset, length, position)
-    : readFully(threadIo(), handle, bytes, offset, length, position);
+export const imageStatus: TaskFunction<'imageStatus'> = ({ handle, size, control, context }) => {
+  if (handle.kind !== 'nbd') return null;
+  const block = new ControlBlock(control);
+  const name = context === 'dirty' ? dirtyContext(handle) : ALLOCATION_CONTEXT;
+  return name === null ? null : blockStatus(threadIo(), handle, size, name, () => block.check());
 };
+
+export const readImage: TaskFunction<'readImage'> = ({ handle, buffer, offset, length, position }) =>
+  readHandle(threadIo(), handle, view(buffer), offset, length, position);
 
 export const writeImage: TaskFunction<'writeImage'> = ({ target, buffer, offset, length, position, control }) => {
   const io = guardedIo(new ControlBlock(control));

@@ -6,7 +6,7 @@ import { extents } from './extents.js';
 import { fingerprint } from './fingerprint.js';
 import { flush } from './flush.js';
 import { hashBlocks } from './hash-blocks.js';
-import { imageExtents, imageSize, openImage, readImage, writeImage, zeroImage } from './image.js';
+import { imageExtents, imageSize, imageStatus, openImage, readImage, writeImage, zeroImage } from './image.js';
 import { inspect } from './inspect.js';
 import { checkSource, close, openSource, openTarget } from './open.js';
 import { probe } from './probe.js';
@@ -28,6 +28,7 @@ export const TASKS: { readonly [N in TaskName]: TaskFunction<N> } = {
   openImage,
   imageSize,
   imageExtents,
+  imageStatus,
   readImage,
   writeImage,
   zeroImage,

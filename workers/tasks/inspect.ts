@@ -2,19 +2,33 @@
  * Looks at a target without writing to it: what a dry run may know. Finds the same obstacles that opening
  * it for a job would find, busy devices included.
  */
+import { confineNbd } from '../../shared/nbd-roots.js';
 import { confinePath } from '../../shared/storage-roots.js';
 import type { NativeIo } from '../native/index.js';
 import { queueLimits } from '../storage/block-queue.js';
+import { closeStorage } from '../storage/close.js';
 import { probeDirectIo } from '../storage/direct-io.js';
 import { FILE_UNIT } from '../storage/handle.js';
-import { assertNotSource, identify, lockTarget, openExisting, settleSize, sizeOf } from '../storage/open.js';
-import { ladderMethods } from '../storage/zero-ladder.js';
+import { openNbdTarget } from '../storage/nbd.js';
+import {
+  assertFits,
+  assertNotSource,
+  identify,
+  isSource,
+  lockTarget,
+  type OpenTargetRequest,
+  openExisting,
+  settleSize,
+  sizeOf,
+} from '../storage/open.js';
+import { ladderMethods, zeroMethods as zeroMethodsOf } from '../storage/zero-ladder.js';
 import { threadIo } from '../timed-io.js';
-import type { InspectRequest, TargetInspection, TaskFunction } from './contracts.js';
+import type { InspectRequest, OpenNbdTarget, TargetInspection, TaskFunction } from './contracts.js';
 
 /** @throws what `openTarget` throws, except that nothing is created or resized */
 export const inspect: TaskFunction<'inspect'> = async (request) => {
   const io = threadIo();
+  if ('nbd' in request) return await inspectNbd(io, request);
   const found = await confinePath(
     { path: request.path, field: 'target.path', allow: [request.type], mayCreate: request.type === 'file' },
     request.roots,
@@ -32,11 +46,25 @@ export const inspect: TaskFunction<'inspect'> = async (request) => {
   }
 };
 
+async function inspectNbd(io: NativeIo, request: Extract<InspectRequest, OpenNbdTarget>): Promise<TargetInspection> {
+  const uri = await confineNbd(request.nbd, 'target.uri', request);
+  const target = openNbdTarget(io, uri, request.declaredZero);
+  try {
+    assertFits(request.neededBytes, target.size, uri);
+    if (target.identity.id === request.source?.id) throw isSource(uri);
+    const { size, sectorSize, canZero } = target;
+    const zeroMethods = zeroMethodsOf(target, request.allocation);
+    return { size, sectorSize, exists: true, directRefusal: null, zeroMethods, cheapZero: canZero ? null : false };
+  } finally {
+    closeStorage(io, target);
+  }
+}
+
 async function inspectOpen(
   io: NativeIo,
   fd: number,
   path: string,
-  request: InspectRequest,
+  request: OpenTargetRequest,
 ): Promise<Pick<TargetInspection, 'size' | 'sectorSize' | 'directRefusal' | 'cheapZero'>> {
   assertNotSource(identify(fd, request.type, 0), request.source, path);
   await lockTarget(io, fd, path);

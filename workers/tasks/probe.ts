@@ -16,7 +16,7 @@ import { closeStorage } from '../storage/close.js';
 import { probeDirectIo } from '../storage/direct-io.js';
 import { guard, isNativeError } from '../storage/errors.js';
 import { flushTarget } from '../storage/flush.js';
-import type { StorageKind, TargetHandle } from '../storage/handle.js';
+import type { FdKind, FdTarget } from '../storage/handle.js';
 import { openTarget } from '../storage/open.js';
 import { writeTarget } from '../storage/transfer.js';
 import { ladderMethods, tryZeroMethod } from '../storage/zero-ladder.js';
@@ -107,7 +107,7 @@ function deviceFacts(io: NativeIo, fd: number, path: string): DeviceFacts {
 
 type Tried = Pick<ProbeReport, 'sectorSize' | 'directIo' | 'directRefusal' | 'writeBytesPerSecond' | 'methods'>;
 
-async function tryAll(io: NativeIo, target: TargetHandle): Promise<Tried> {
+async function tryAll(io: NativeIo, target: FdTarget): Promise<Tried> {
   const length = Math.min(RANGE, target.size - (target.size % target.sectorSize));
   const range = { start: 0, length };
   const data = new Uint8Array(new SharedArrayBuffer(MiB)).fill(0xa5);
@@ -136,11 +136,11 @@ async function tryAll(io: NativeIo, target: TargetHandle): Promise<Tried> {
   return { sectorSize, directIo: directRefusal === null, directRefusal, writeBytesPerSecond, methods };
 }
 
-function everyMethod(kind: StorageKind): { allocation: Allocation; method: ZeroMethod }[] {
+function everyMethod(kind: FdKind): { allocation: Allocation; method: ZeroMethod }[] {
   return ALLOCATIONS.flatMap((allocation) => ladderMethods(kind, allocation).map((method) => ({ allocation, method })));
 }
 
-function openRequest(type: StorageKind, path: string, root: string, fileSize: number) {
+function openRequest(type: FdKind, path: string, root: string, fileSize: number) {
   return { type, path, roots: [root], neededBytes: 1, fileSize, source: null, declaredZero: false };
 }
 

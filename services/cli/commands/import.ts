@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { Context } from '../context.js';
 import { addSubmitFlags, commonOptions, commonRequest, type SubmitFlags, submit } from '../submitting.js';
-import { absolutePath, targetOf } from '../targets.js';
+import { sourceOf, targetOf } from '../targets.js';
 
 interface ImportFlags extends SubmitFlags {
   readonly verify?: true;
@@ -16,8 +16,8 @@ export function addImport(program: Command, context: Context): void {
   const command = program
     .command('import')
     .description('copy a raw disk image onto a block device or into a file')
-    .argument('<SRC>', 'image: a file or a block device')
-    .argument('<DST>', 'target: a block device, or a file that may be missing')
+    .argument('<SRC>', 'image: a file, a block device or an NBD URI')
+    .argument('<DST>', 'target: a block device, a file that may be missing, or an NBD URI')
     .option('--verify', 'read the target back and compare it')
     .option('--target-is-zero', 'you vouch that all of the target reads as zeroes')
     .option('--no-zero-tail', 'leave alone what lies behind the image on a larger target')
@@ -27,7 +27,7 @@ export function addImport(program: Command, context: Context): void {
       context,
       {
         kind: 'upload',
-        source: { type: 'file', path: absolutePath(source) },
+        source: sourceOf(source),
         target: await targetOf(target, flags),
         options: { ...commonOptions(flags), ...uploadOptions(flags) },
         ...commonRequest(flags),

@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import type { FieldProblem } from '../../../shared/errors.js';
 import { parseSize } from '../parse.js';
-import { isUrl, looksLikeDevice } from '../targets.js';
+import { isNbd, isUrl, looksLikeDevice } from '../targets.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -50,12 +50,15 @@ export class Expansion {
   }
 
   private source(source: unknown, at: string): unknown {
+    if (typeof source === 'string' && isNbd(source)) return { type: 'nbd', uri: source };
     if (typeof source === 'string') return { type: 'file', path: this.path(source, at) };
-    if (!isFields(source)) return source;
+    if (!isFields(source) || source.type === 'nbd') return source;
     return { type: 'file', ...source, ...this.pathOf(source, `${at}.path`) };
   }
 
   private async target(target: unknown, at: string): Promise<unknown> {
+    if (typeof target === 'string' && isNbd(target)) return { type: 'nbd', uri: target };
+    if (isFields(target) && target.type === 'nbd') return target;
     const given = typeof target === 'string' ? { path: target } : target;
     if (!isFields(given)) return target;
     const sized = this.sized(given, 'size', at);
@@ -72,7 +75,8 @@ export class Expansion {
   }
 
   private path(path: string, at: string): string {
-    if (isUrl(path)) this.problems.push({ field: at, message: 'must be a path; URLs are not supported yet' });
+    if (isUrl(path))
+      this.problems.push({ field: at, message: 'must be a path or an NBD URI; other URLs are not supported yet' });
     // An empty one would become the directory.
     return path === '' ? path : resolve(this.base, path);
   }

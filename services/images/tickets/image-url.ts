@@ -1,10 +1,10 @@
 /** What the `url` of a ticket names. */
-import { HttpError } from '../http/http-error.js';
+import { type NbdAddress, parseNbdUri } from '../../../shared/nbd-uri.js';
+import { asHttpError, HttpError } from '../http/http-error.js';
 
-export interface ImageUrl {
-  readonly type: 'file';
-  readonly path: string;
-}
+export type ImageUrl =
+  | { readonly type: 'file'; readonly path: string }
+  | { readonly type: 'nbd'; readonly address: NbdAddress };
 
 /** @throws HttpError 400  it cannot be parsed, or its scheme is not supported */
 export function parseImageUrl(text: string): ImageUrl {
@@ -12,6 +12,7 @@ export function parseImageUrl(text: string): ImageUrl {
   if (match === null) throw new HttpError(400, `Invalid url: ${JSON.stringify(text)} has no scheme`);
   const [, scheme = '', rest = ''] = match;
   if (scheme.toLowerCase() === 'file') return { type: 'file', path: filePath(text, rest) };
+  if (/^nbd(\+unix)?$/i.test(scheme)) return { type: 'nbd', address: nbdAddress(text) };
   throw new HttpError(400, `Unsupported url scheme: ${JSON.stringify(scheme)}`);
 }
 
@@ -23,5 +24,13 @@ function filePath(text: string, rest: string): string {
   } catch {
     // A percent sign that encodes nothing stands for itself.
     return path;
+  }
+}
+
+function nbdAddress(text: string): NbdAddress {
+  try {
+    return parseNbdUri(text, 'url');
+  } catch (thrown) {
+    throw asHttpError(thrown);
   }
 }

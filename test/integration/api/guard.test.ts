@@ -106,6 +106,7 @@ describe('API: who may call', () => {
     const config = {
       api: { host: '127.0.0.1', port: Number(port), token: null },
       storageRoots: [],
+      nbdHosts: [],
       pools: ['default'],
     };
     const { jobs, plans } = api;

@@ -72,6 +72,7 @@ export class TestApi {
     const config = {
       api: { host: setup.host ?? '127.0.0.1', port: 0, token: setup.token ?? null },
       storageRoots: [root],
+      nbdHosts: ['localhost'],
       pools: ['default', 'fast'],
       jobAttempts: 2,
       retryDelayMs: 10,

@@ -32,7 +32,7 @@ describe('storage: dry run', function () {
   async function plan(input: JobRequestInput, ...roots: string[]): Promise<Plan> {
     const opened = openPaths();
     try {
-      return await planJob(workers, [dir.path, ...roots], JobRequest.parse(input));
+      return await planJob(workers, { roots: [dir.path, ...roots], nbdHosts: [] }, JobRequest.parse(input));
     } finally {
       expect(openPaths()).to.deep.equal(opened);
     }
@@ -101,7 +101,11 @@ describe('storage: dry run', function () {
   it('sees that another job writes the target', async () => {
     const busy = beforeFirst(workers, 'copy', async () => {
       expect(
-        (await failure(() => planJob(workers, [dir.path], JobRequest.parse(upload('file', dir.join('x')))))).code,
+        (
+          await failure(() =>
+            planJob(workers, { roots: [dir.path], nbdHosts: [] }, JobRequest.parse(upload('file', dir.join('x')))),
+          )
+        ).code,
       ).to.equal('TARGET_BUSY');
     });
     await runJob(jobRun(busy, [dir.path]), upload('file', dir.join('x')));

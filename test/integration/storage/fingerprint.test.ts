@@ -5,13 +5,13 @@ import { fingerprintOf } from '../../../workers/storage/fingerprint.js';
 import { zeroRange } from '../../../workers/storage/zero-ladder.js';
 import { fill } from '../../helpers/bytes.js';
 import { run } from '../../helpers/command.js';
-import { type OpenedTarget, SUBJECTS } from '../../helpers/targets.js';
+import { FD_SUBJECTS, type OpenedTarget } from '../../helpers/targets.js';
 
 const MiB = 1024 * 1024;
 
 describe('the fingerprint of a target', function () {
   this.timeout(30_000);
-  for (const subject of SUBJECTS) {
+  for (const subject of FD_SUBJECTS) {
     const print = ({ io, handle }: OpenedTarget) => fingerprintOf(io, handle);
 
     subject.declare(`is the same as long as nobody writes: ${subject.name}`, async () => {

@@ -171,7 +171,7 @@ vms:
     ['a list', '- a\n', 'wave-1.yaml:1: a plan is an object'],
     ['no VMs', 'name: x\n', 'wave-1.yaml:1: vms: is missing'],
     ['a size that is none', disk('{path: b, size: big}'), 'target.size: Expected a size such as'],
-    ['a URL', disk('x', 'http://host/a.img'), 'vms[0].disks[0].source: must be a path; URLs are not supported yet'],
+    ['a URL', disk('x', 'http://host/a.img'), 'vms[0].disks[0].source: must be a path or an NBD URI'],
     ['an empty path', disk('""'), 'vms[0].disks[0].target.path'],
     ['a name from another world', 'vms: []\n__proto__: {name: x}\n', '__proto__: is not known'],
     [

@@ -15,6 +15,7 @@ const WRONG: Record<string, string[]> = {
   FERRY_REDIS_URL: ['localhost:6379', 'http://localhost', 'unix:relative'],
   FERRY_DATA_DIR: ['relative/path'],
   FERRY_STORAGE_ROOTS: ['/srv:relative'],
+  FERRY_NBD_HOSTS: ['a b', 'nbd://host', 'host;other'],
   FERRY_POOLS: ['UPPER', ',', 'a b'],
   FERRY_NODE_NAME: ['x'.repeat(256)],
   FERRY_THREADS: ['0', '513', 'many'],

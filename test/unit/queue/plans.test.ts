@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { FerryError } from '../../../shared/errors.js';
 import { PlanClient, servePlans } from '../../../shared/queue/plans.js';
 import type { Plan } from '../../../shared/schemas/job.js';
+import { storageName } from '../../../shared/storage-name.js';
 import { TestRedis } from '../../helpers/redis.js';
 import { codeOf } from './code-of.js';
 import { log, result, uploadRequest } from './support.js';
@@ -26,7 +27,7 @@ describe('plans over the queue', () => {
     return plans;
   }
   function serve(handler: (name: string) => Promise<Plan>, pools = ['default']): void {
-    closers.push(servePlans({ redisUrl: redis.url, pools, log }, (request) => handler(request.target.path)));
+    closers.push(servePlans({ redisUrl: redis.url, pools, log }, (request) => handler(storageName(request.target))));
   }
 
   it('brings the request to a node and its plan back, from the first one on', async () => {
@@ -47,7 +48,7 @@ describe('plans over the queue', () => {
   });
 
   it('rebuilds the error of the node, with its code and details', async () => {
-    const details = { field: 'target.path', path: '/srv/out/a.raw', errno: 16, syscall: 'open' };
+    const details = { field: 'storageName(target)', path: '/srv/out/a.raw', errno: 16, syscall: 'open' };
     serve(async () => {
       throw new FerryError('TARGET_BUSY', 'the target is mounted', details);
     });

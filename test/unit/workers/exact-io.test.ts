@@ -11,7 +11,7 @@ import { zeroTarget } from '../../../workers/storage/zero.js';
 import { patternBytes, readRange } from '../../helpers/bytes.js';
 import { FaultyIo } from '../../helpers/faulty-io.js';
 import { Seeded } from '../../helpers/seeded.js';
-import { type OpenedTarget, SUBJECTS } from '../../helpers/targets.js';
+import { FD_SUBJECTS, type OpenedTarget, SUBJECTS } from '../../helpers/targets.js';
 
 /** No multiple of 512: a device rounds it up. */
 const SIZE = MiB + 12_345;
@@ -27,7 +27,7 @@ describe('workers: exact reads, writes and zeroes', function () {
       subject.declare(`on ${subject.name}: any mix leaves what the model says (seed ${seed})`, async () => {
         await using target = await subject.open(SIZE);
         const model = await runRandom(target, new Seeded(seed));
-        const found = await readRange(target.handle.path, 0, model.length + 1);
+        const found = await readRange(target.readable, 0, model.length + 1);
         expect(firstDifference(found, model)).to.equal(-1);
       });
     }
@@ -51,7 +51,7 @@ describe('workers: exact reads, writes and zeroes', function () {
         }
         zeroTarget(io, handle, { start: 12_287, length: 1 }, 'preallocated');
         model[12_287] = 0;
-        expect(firstDifference(await readRange(handle.path, 0, model.length), model)).to.equal(-1);
+        expect(firstDifference(await readRange(target.readable, 0, model.length), model)).to.equal(-1);
       },
     );
 
@@ -65,7 +65,7 @@ describe('workers: exact reads, writes and zeroes', function () {
     });
   }
 
-  for (const subject of SUBJECTS.filter(({ name }) => name.includes('device'))) {
+  for (const subject of FD_SUBJECTS.filter(({ name }) => name.includes('device'))) {
     subject.declare(
       `on ${subject.name}: memory that does not fit direct I/O goes past the page cache too`,
       async () => {

@@ -21,6 +21,8 @@ const CHANGES: readonly (readonly [string, (io: NativeIo, fd: number) => unknown
   ['copyFileRange', (io, fd) => io.copyFileRange(fd, 0, fd, 4096, 4096)],
   ['clone', (io, fd) => io.clone(fd, fd)],
   ['cloneRange', (io, fd) => io.cloneRange(fd, 4096, fd, 0, 4096)],
+  ['nbdWrite', (io, id) => io.nbdWrite(id, new Uint8Array(8), 0, 8, 0)],
+  ['nbdZero', (io, id) => io.nbdZero(id, 0, 4096, true, false)],
 ];
 
 describe('workers: guarded calls', () => {
@@ -71,7 +73,7 @@ describe('workers: guarded calls', () => {
     // A new call must be put into one of these lists by whoever adds it.
     const changing = CHANGES.map(([name]) => name);
     const harmless =
-      'open close deviceSize logicalSectorSize physicalSectorSize pread fdatasync seekData seekHole seekEnd fadvise lockFile unlockFile isZero alignmentOffset constants';
+      'open close deviceSize logicalSectorSize physicalSectorSize pread fdatasync seekData seekHole seekEnd fadvise lockFile unlockFile isZero alignmentOffset nbdConnect nbdClose nbdRead nbdFlush nbdBlockStatus bindAbstract connectAbstract constants';
     expect([...changing, ...harmless.split(' ')].sort()).to.deep.equal(Object.keys(native).sort());
   });
 });

@@ -6,11 +6,10 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { expect } from 'chai';
 import type { Range } from '../../../shared/units.js';
-import type { TargetHandle } from '../../../workers/storage/handle.js';
 import type { HammerData } from '../../fixtures/hammer.js';
 import { readRange } from '../../helpers/bytes.js';
 import { Seeded } from '../../helpers/seeded.js';
-import { SUBJECTS } from '../../helpers/targets.js';
+import { type OpenedTarget, SUBJECTS } from '../../helpers/targets.js';
 
 const THREADS = 6;
 const SIZE = 40_000;
@@ -21,13 +20,13 @@ describe('workers: neighbours', function () {
   for (const subject of SUBJECTS) {
     subject.declare(`on ${subject.name}: many threads in one sector lose nothing`, async () => {
       await using target = await subject.open(SIZE);
-      await hammerAll(target.handle, cut(new Seeded(1), 0, 2048, 3, 120), 60);
+      await hammerAll(target, cut(new Seeded(1), 0, 2048, 3, 120), 60);
     });
 
     subject.declare(`on ${subject.name}: whole sectors beside parts of sectors lose nothing`, async () => {
       await using target = await subject.open(SIZE);
       const segments = cut(new Seeded(2), 0, target.handle.size, 200, 6000, 512);
-      await hammerAll(target.handle, segments, 60);
+      await hammerAll(target, segments, 60);
     });
   }
 });
@@ -44,7 +43,11 @@ function cut(random: Seeded, start: number, stop: number, least: number, most: n
   return segments;
 }
 
-async function hammerAll(handle: TargetHandle, segments: readonly Range[], rounds: number): Promise<void> {
+async function hammerAll(
+  { handle, readable }: OpenedTarget,
+  segments: readonly Range[],
+  rounds: number,
+): Promise<void> {
   const start = new SharedArrayBuffer(4);
   const ended = Array.from({ length: THREADS }, async (_, thread) => {
     const own = segments.filter((_segment, index) => index % THREADS === thread);
@@ -59,6 +62,6 @@ async function hammerAll(handle: TargetHandle, segments: readonly Range[], round
   // Every owner's last write was 0xff, so all of it is.
   const first = segments[0]?.start ?? 0;
   const length = segments.reduce((sum, segment) => sum + segment.length, 0);
-  const found = await readRange(handle.path, first, length);
+  const found = await readRange(readable, first, length);
   expect(found.findIndex((byte) => byte !== 0xff)).to.equal(-1);
 }

@@ -6,14 +6,14 @@ import { zeroRange } from '../../../workers/storage/zero-ladder.js';
 import { fill, patternBytes, readRange } from '../../helpers/bytes.js';
 import { FaultyIo } from '../../helpers/faulty-io.js';
 import { needsLoop } from '../../helpers/loop.js';
-import { openLoop, SUBJECTS } from '../../helpers/targets.js';
+import { FD_SUBJECTS, openLoop } from '../../helpers/targets.js';
 
 const SIZE = 4 * MiB;
 
 describe('workers: page cache', function () {
   this.timeout(30_000);
 
-  for (const subject of SUBJECTS) {
+  for (const subject of FD_SUBJECTS) {
     for (const allocation of ['preallocated', 'sparse'] as const) {
       subject.declare(`never shows stale bytes of ${subject.name} after a ${allocation} zero`, async () => {
         await using target = await subject.open(SIZE);

@@ -1,0 +1,42 @@
+/**
+ * Which NBD servers may be talked to: unix sockets inside the storage roots, and hosts of FERRY_NBD_HOSTS. A client names
+ * the server, so without this it could reach through us whatever listens in our network.
+ */
+import { realpath, stat } from 'node:fs/promises';
+import { FerryError } from './errors.js';
+import { formatNbdUri, type NbdAddress } from './nbd-uri.js';
+import { withinRoots } from './storage-roots.js';
+
+export interface StorageLimits {
+  readonly roots: readonly string[];
+  /** `host`, `host:port` or `*`. */
+  readonly nbdHosts: readonly string[];
+}
+
+/**
+ * Resolves symlinks on the way to a socket.
+ * @param field  for the error, such as `source.uri`
+ * @returns      the URI to connect to
+ * @throws FerryError PATH_FORBIDDEN, PATH_NOT_FOUND, PATH_NOT_SUPPORTED
+ */
+export async function confineNbd(address: NbdAddress, field: string, limits: StorageLimits): Promise<string> {
+  if (address.transport === 'tcp') {
+    const { host, port } = address;
+    const allowed = limits.nbdHosts.some((known) => known === '*' || known === host || known === `${host}:${port}`);
+    if (allowed) return formatNbdUri(address);
+    const advice = 'its host is not one of FERRY_NBD_HOSTS';
+    throw new FerryError('PATH_FORBIDDEN', `${field}: ${formatNbdUri(address)} is not allowed: ${advice}`, { field });
+  }
+  const { socket } = address;
+  const details = { field, path: socket };
+  const canonical = await realpath(socket).catch(() => null);
+  if (!(await withinRoots(canonical ?? socket, socket, false, limits.roots))) {
+    const advice = 'its socket is outside the storage roots (FERRY_STORAGE_ROOTS)';
+    throw new FerryError('PATH_FORBIDDEN', `${field}: ${socket} is not allowed: ${advice}`, details);
+  }
+  if (canonical === null) throw new FerryError('PATH_NOT_FOUND', `${field}: there is no socket ${socket}`, details);
+  if (!(await stat(canonical)).isSocket()) {
+    throw new FerryError('PATH_NOT_SUPPORTED', `${field}: ${socket} is no socket`, details);
+  }
+  return formatNbdUri({ ...address, socket: canonical });
+}
