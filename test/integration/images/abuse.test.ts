@@ -364,24 +364,6 @@ describe('abuse of the data plane', function () {
     }
     await serves();
   });
-
-  it('ends when it is asked to, whatever its clients are doing', async () => {
-    const ending = await DataPlane.start();
-    const image = await ending.image(Buffer.alloc(0), { size: 64 * MiB });
-    const read = await ending.image(patternBytes(1, 32 * MiB), { ops: ['read'] });
-    await using uploading = await ending.connect();
-    await uploading.write(Buffer.concat([putHead(image, 64 * MiB), Buffer.alloc(MiB, 'x')]));
-    await using downloading = await ending.connect();
-    downloading.pause();
-    await downloading.write(requestBytes({ path: read.url }));
-    await using idle = await ending.connect();
-    for (const { id } of [image, read]) {
-      await until('the transfer runs', async () => (await ending.ticketInfo(id)).active === true);
-    }
-    expect(await ending.service.end('SIGTERM')).to.equal(0);
-    await idle.closed();
-    await ending[Symbol.asyncDispose]();
-  });
 });
 
 function openFilesOf(pid: number, path: string): number {
