@@ -20,6 +20,8 @@ import { json } from './expectations.js';
 
 const KiB = 1024;
 const SIZE = 256 * KiB;
+/** Of qcow2. */
+const CLUSTER = 64 * KiB;
 const CONNECTIONS = 5;
 const ROUNDS = 80;
 
@@ -29,6 +31,8 @@ interface Storage extends AsyncDisposable {
   readonly url: string;
   /** What it holds, past the data plane; null: nobody else can tell. */
   readonly path: string | null;
+  /** Looks for damage that no reader has seen yet. */
+  readonly check?: () => Promise<unknown>;
 }
 
 const hasNbd = hasCommand('nbdkit') && hasCommand('qemu-nbd');
@@ -61,10 +65,14 @@ async function device(sectorSize: 512 | 4096): Promise<Storage> {
 }
 
 async function qcow2(): Promise<Storage> {
-  return await nbd(async (dir) => {
-    await run('qemu-img', ['create', '-q', '-f', 'qcow2', join(dir, 'image.qcow2'), String(SIZE)]);
-    return await startQemuNbd(dir, 'qcow2', join(dir, 'image.qcow2'));
+  let image = '';
+  const storage = await nbd(async (dir) => {
+    image = join(dir, 'image.qcow2');
+    await run('qemu-img', ['create', '-q', '-f', 'qcow2', image, String(SIZE)]);
+    return await startQemuNbd(dir, 'qcow2', image);
   });
+  // Two clusters of the image in one place of the file are found before one of them is overwritten.
+  return { ...storage, check: () => run('qemu-img', ['check', '--force-share', image]) };
 }
 
 /** What is smaller or not aligned fails there: the data plane must read, change and write whole blocks. */
@@ -108,7 +116,7 @@ describe('random operations against a model', function () {
 
   for (const { name, here, seed } of KINDS) {
     needs(here, 'root, a free loop device, nbdkit and qemu-nbd')(`leave ${name} as the model has it`, async () => {
-      const { url, path } = storages.get(name) as Storage;
+      const { url, path, check } = storages.get(name) as Storage;
       // One ticket that punches holes and one that reserves space, for the same image.
       const tickets = await Promise.all(
         [true, false].map((sparse) => plane.imageAt('', { url, size: SIZE, sparse, ops: ['read', 'write'] })),
@@ -117,11 +125,50 @@ describe('random operations against a model', function () {
       for (let i = 0; i < CONNECTIONS; i++) connections.push(await plane.connect(i % 2 === 0 ? 'remote' : 'local'));
       try {
         await play(new Seeded(seed), tickets, connections, path);
+        await check?.();
       } finally {
         for (const connection of connections) connection.close();
       }
     });
   }
+  needs(hasNbd, 'nbdkit and qemu-nbd')(
+    'do not damage a qcow2 image whose clusters are zeroed and written at once',
+    async () => {
+      const { url, check } = storages.get('a qcow2 image behind qemu-nbd') as Storage;
+      const fields = { url, size: SIZE, ops: ['read', 'write'] };
+      const keeping = await plane.imageAt('', { ...fields, sparse: false });
+      const giving = await plane.imageAt('', { ...fields, sparse: true });
+      await using first = await plane.connect();
+      await using second = await plane.connect();
+      const put = (connection: RawConnection, start: number, data: Buffer) =>
+        connection.request({
+          method: 'PUT',
+          path: `${keeping.url}?flush=n`,
+          headers: { 'Content-Range': `bytes ${start}-*/*` },
+          body: data,
+        });
+      const zero = (connection: RawConnection, image: TestImage, offset: number, size: number) =>
+        connection.request({ method: 'PATCH', path: image.url, body: json({ op: 'zero', offset, size }) });
+
+      for (let round = 0; round < 60; round++) {
+        // A cluster that reads as zeroes and has its place in the file; then half of it is written, half of it zeroed.
+        await put(first, 0, patternBytes(round, CLUSTER));
+        await zero(first, keeping, 0, CLUSTER);
+        const half = CLUSTER / 2;
+        await Promise.all([put(first, 0, patternBytes(round, half)), zero(second, giving, half + 4096, 8192)]);
+        // Others want a place.
+        for (const other of [1, 2, 3]) {
+          await zero(first, giving, other * CLUSTER, CLUSTER);
+          await put(first, other * CLUSTER, patternBytes(round + other, CLUSTER));
+        }
+        const { body } = await first.request({ path: keeping.url, headers: { Range: `bytes=0-${CLUSTER - 1}` } });
+        const wanted = Buffer.concat([patternBytes(round, half), Buffer.alloc(half)]);
+        expectSame(body, wanted, `round ${round}`);
+      }
+      await first.request({ method: 'PATCH', path: keeping.url, body: json({ op: 'flush' }) });
+      await check?.();
+    },
+  );
 });
 
 async function play(
