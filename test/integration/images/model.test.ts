@@ -23,7 +23,7 @@ const SIZE = 256 * KiB;
 /** Of qcow2. */
 const CLUSTER = 64 * KiB;
 const CONNECTIONS = 5;
-const ROUNDS = 80;
+const ROUNDS = 60;
 
 interface Storage extends AsyncDisposable {
   readonly root: string;
