@@ -30,7 +30,7 @@ describe('ferry upload and download', function () {
     ]);
     service = await startService({
       roots: [dir.path],
-      env: { FERRY_IMAGES_HOST: '127.0.0.1', FERRY_LOCAL_SOCKET: 'off' },
+      env: { FERRY_IMAGES_HOST: '127.0.0.1', FERRY_LOCAL_SOCKET: 'off', FERRY_FLUSH_INTERVAL_MS: '200' },
     });
   });
 

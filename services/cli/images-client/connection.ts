@@ -112,7 +112,7 @@ export class ImageConnection {
       } catch (thrown) {
         if (!(thrown instanceof Broken)) throw thrown;
         const { message } = thrown.reason;
-        if (tries === TRIES) {
+        if (tries === TRIES || isDistrust(thrown.reason)) {
           throw new FerryError(
             'NODE_UNAVAILABLE',
             `${method} ${this.address.url}: ${message}`,
@@ -152,6 +152,11 @@ export class ImageConnection {
       throw new Broken(thrown as Error);
     }
   }
+}
+
+/** The server's certificate is not one that we trust, and will not be in a second. */
+function isDistrust(reason: NodeJS.ErrnoException): boolean {
+  return /CERT|SELF_SIGNED|ERR_TLS|UNABLE_TO_/.test(reason.code ?? '');
 }
 
 /** The connection broke: whether the request was served nobody knows, and it may be repeated. */
