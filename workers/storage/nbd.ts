@@ -4,7 +4,7 @@
  */
 import { threadId } from 'node:worker_threads';
 import { FerryError } from '../../shared/errors.js';
-import { alignDown, alignUp, end, KiB, MiB, type Range } from '../../shared/units.js';
+import { alignDown, alignUp, end, MiB, type Range } from '../../shared/units.js';
 import type { NativeIo, NbdFacts } from '../native/index.js';
 import { guard, storageError } from './errors.js';
 import { createShared, type NbdAccess, type NbdSource, type NbdTarget } from './handle.js';
@@ -19,10 +19,10 @@ const LONGEST_TRANSFER = 32 * MiB;
 const LONGEST_ZERO = 1024 * MiB;
 const LONGEST_STATUS = 2048 * MiB;
 /**
- * Holes begin and end where qcow2's clusters do. QEMU (7.2 at least) frees a cluster that reads as zeroes when a part of
+ * Holes begin and end where qcow2's clusters do, however large they may be. QEMU (7.2 at least) frees a cluster that reads as zeroes when a part of
  * it is zeroed, even while another request writes to the rest of it: what is allocated next then lies on top of it.
  */
-const HOLE_UNIT = 64 * KiB;
+const HOLE_UNIT = 2 * MiB;
 export const ALLOCATION_CONTEXT = 'base:allocation';
 const DIRTY = 'qemu:dirty-bitmap:';
 
