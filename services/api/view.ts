@@ -1,7 +1,7 @@
 /** A job as the API shows it. */
 import type { CreatedJob } from '../../shared/queue/job-store.js';
 import type { JobRecord } from '../../shared/queue/records.js';
-import { isClientUpload, type JobView } from '../../shared/schemas/job.js';
+import { hasClient, type JobView } from '../../shared/schemas/job.js';
 import type { JobAccepted } from './schemas.js';
 import { hasEnded } from './versioned.js';
 
@@ -37,9 +37,9 @@ export function jobView(record: JobRecord): JobView {
   };
 }
 
-/** As in a list: without ranges, of which each of a thousand jobs may have a thousand. */
+/** As in a list: without ranges, of which each of a thousand jobs may have thousands. */
 export function jobSummary(record: JobRecord): JobView {
-  const { ranges: _, ...summary } = jobView(record);
+  const { ranges: _, upload: __, ...summary } = jobView(record);
   return summary;
 }
 
@@ -48,9 +48,12 @@ export function jobAccepted({ id, kind, state }: CreatedJob | JobRecord): JobAcc
 }
 
 /** Where the client of a job sends or reads; nothing for a job without one. */
-export function clientOf({ request, offer, checkpoint }: JobRecord): Pick<JobView, 'upload' | 'download'> {
+export function clientOf(record: JobRecord): Pick<JobView, 'upload' | 'download'> {
+  const { request, checkpoint } = record;
+  if (!hasClient(request)) return {};
+  // Who says that it is done is not served any more.
+  const offer = record.finalize === null ? record.offer : null;
   if (request.kind === 'download') return { download: offer };
-  if (!isClientUpload(request)) return {};
   return { upload: offer === null ? null : { ...offer, durable: pairsOf(checkpoint?.copied ?? []) } };
 }
 

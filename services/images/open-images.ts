@@ -15,6 +15,8 @@ import type { Ticket } from './tickets/ticket.js';
 export class OpenImage {
   #failedFlushes = 0;
   #failure: FerryError | null = null;
+  #flushing: Promise<void> = Promise.resolve();
+  #nextFlush: Promise<void> | null = null;
 
   constructor(
     private readonly workers: Workers,
@@ -46,14 +48,26 @@ export class OpenImage {
    * @throws FerryError FLUSH_FAILED  this flush failed, or one since then did
    */
   async flush(knownFailures: number): Promise<void> {
-    try {
-      await this.workers.run('flush', { target: this.target });
-    } catch (thrown) {
-      this.#failedFlushes += 1;
-      this.#failure = thrown as FerryError;
-      throw thrown;
-    }
+    await this.#flush(this.target);
     if (this.#failedFlushes > knownFailures && this.#failure !== null) throw this.#failure;
+  }
+
+  /**
+   * One flush after another: of two at once the kernel tells only one that writes were lost, and the other would be
+   * called good. Who asks while one runs shares the next one, which covers what was written until it begins.
+   */
+  #flush(target: TargetHandle): Promise<void> {
+    this.#nextFlush ??= this.#flushing.then(() => {
+      this.#nextFlush = null;
+      const flushed = this.workers.run('flush', { target }).catch((thrown: unknown) => {
+        this.#failedFlushes += 1;
+        this.#failure = thrown as FerryError;
+        throw thrown;
+      });
+      this.#flushing = flushed.catch(() => {});
+      return flushed;
+    });
+    return this.#nextFlush;
   }
 }
 

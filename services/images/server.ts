@@ -150,6 +150,7 @@ export class Images {
         dirty: false,
       },
       new ControlBlock(request.control),
+      request.settled,
     );
     const image = this.#open.give(ticket, request.storage);
     ticket.gone.addEventListener('abort', () => this.#open.forget(ticket));
@@ -159,6 +160,12 @@ export class Images {
       url: `${this.#url()}/images/${uuid}`,
       local: this.options.config.images.localSocket,
       written: () => ticket.written.toPacked(),
+      get writtenBytes() {
+        return ticket.written.bytes;
+      },
+      get sentBytes() {
+        return ticket.sentBytes;
+      },
       get transferredBytes() {
         return ticket.movedBytes;
       },
@@ -167,6 +174,10 @@ export class Images {
       },
       get failure() {
         return image.failure;
+      },
+      flush: async () => {
+        if (image.failure !== null) throw image.failure;
+        await image.flush(0);
       },
       revoke: async () => {
         ticket.revoke();
@@ -199,7 +210,8 @@ export interface OfferRequest {
   readonly transferId: string;
   /** `sparse`: zero requests may give space back. */
   readonly allocation: Allocation;
-  readonly inactivityTimeoutSeconds: number;
+  /** Packed ranges that count as written from the start. */
+  readonly settled: readonly number[];
   /** Of the job: every call that changes something asks it. */
   readonly control: SharedArrayBuffer;
 }
@@ -208,14 +220,23 @@ export interface Offer {
   readonly url: string;
   /** Unix socket of the local service on the node; null: it does not run. */
   readonly local: string | null;
-  /** What was written or zeroed well, packed start, length, …; a copy. */
+  /** What was written or zeroed well, and what was settled before: packed start, length, … in order; a copy. */
   written(): number[];
+  /** Sum of `written`. */
+  readonly writtenBytes: number;
+  /** Distinct bytes that clients sent and that were written well; zero requests send none. */
+  readonly sentBytes: number;
   /** Distinct bytes moved, running operations included. */
   readonly transferredBytes: number;
   /** 0 while an operation runs, else ms since the last one or the offer. */
   readonly idleMs: number;
   /** Of a flush that a client asked for: what was written may be lost, although a later flush succeeds. */
   readonly failure: FerryError | null;
+  /**
+   * Makes durable what was written; never at the same time as a flush of a client. Also after `revoke`.
+   * @throws FerryError FLUSH_FAILED  also when an earlier one failed, whoever asked for that
+   */
+  flush(): Promise<void>;
   /** No new operation starts; resolves when running ones have ended. Then the ticket is gone. */
   revoke(): Promise<void>;
 }

@@ -71,6 +71,8 @@ export class Attempt {
   #bytesPerSecond = 0;
   #pool: string | null = null;
   #said: FinalizeRequest | null = null;
+  /** What the client said to an earlier attempt does not count any more. */
+  #forgotten = false;
   /** The node must go, whatever the first reason to stop was: nothing waits for Redis any more. */
   #closing = false;
   /** Set when the attempt ended, whatever the end was. */
@@ -139,11 +141,12 @@ export class Attempt {
     this.#said = record.finalize;
     const unsubscribe = this.context.jobs.onWishes(
       record.id,
-      ({ cancel, pause, bandwidthBytesPerSecond, finalize }) => {
+      ({ cancel, pause, bandwidthBytesPerSecond, finalize, finalizedIn }) => {
         if (cancel) this.stop('cancel');
         else if (pause) this.stop('pause');
         this.#throttle.limit(bandwidthBytesPerSecond);
-        this.#said = finalize;
+        // What is heard may have been read before it was forgotten, and all that is to come would be taken for zeroes.
+        if (!this.#forgotten || finalizedIn === record.attempt) this.#said = finalize;
       },
     );
     const reporting = new AbortController();
@@ -192,8 +195,9 @@ export class Attempt {
       timeoutMs: config.clientTimeoutSeconds * 1000,
       said: () => this.#said,
       forget: async () => {
-        await owner.unfinalize();
+        this.#forgotten = true;
         this.#said = null;
+        await owner.unfinalize();
       },
     };
   }

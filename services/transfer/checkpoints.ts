@@ -12,24 +12,31 @@ import type { JobRun } from './job.js';
 /** What does not change from one checkpoint of a job to the next. */
 export type CheckpointBase = Pick<Checkpoint, 'source' | 'target' | 'layout' | 'plan'>;
 
+/** Others than the job's own steps that write its target. */
+export interface Others {
+  /** Adds what they have settled, just before each flush. */
+  collect(copied: Coverage): void;
+  /** Flushes for them and for the job. @throws FerryError FLUSH_FAILED */
+  flush(): Promise<void>;
+}
+
 export class Checkpoints {
   readonly zeroed: Coverage;
   readonly copied: Coverage;
-  /** Nothing more comes from the client. */
+  /** Nobody but the job itself writes any more: what was collected is all that others have done. */
   complete = false;
   /** What was recorded last; null: nothing yet. */
   #recorded: Checkpoint | null = null;
+  #flushing: Promise<void> = Promise.resolve();
+  #failed: { readonly error: unknown } | null = null;
 
-  /**
-   * @param earlier  the checkpoint that the job goes on from; null: from nothing
-   * @param collect  adds what others than this job's own steps have settled, just before each flush
-   */
+  /** @param earlier  the checkpoint that the job goes on from; null: from nothing */
   constructor(
     private readonly run: JobRun,
     private readonly target: TargetHandle,
     private readonly base: CheckpointBase,
     earlier: Checkpoint | null,
-    private readonly collect: (copied: Coverage) => void = () => {},
+    private readonly others: Others | null = null,
   ) {
     this.zeroed = new Coverage(earlier?.zeroed);
     this.copied = new Coverage(earlier?.copied);
@@ -46,15 +53,29 @@ export class Checkpoints {
   }
 
   /**
-   * One flush; afterwards everything that was done before it counts as durable, and is recorded.
+   * One flush; afterwards everything that was done before it counts as durable, and is recorded. One after another: of
+   * two at once the kernel tells only one that writes were lost, and the older record must not come last.
    * @throws FerryError FLUSH_FAILED  nothing more is recorded: what came after the last good flush is lost
    */
   async flush(): Promise<void> {
+    const flushed = this.#flushing.then(() => this.#flush());
+    this.#flushing = flushed.catch(() => {});
+    await flushed;
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#failed !== null) throw this.#failed.error;
     const { workers, progress } = this.run;
-    this.collect(this.copied);
+    this.others?.collect(this.copied);
     const done = progress.doneBytes;
     const snapshot = this.#snapshot();
-    await workers.run('flush', { target: this.target });
+    try {
+      if (this.others === null) await workers.run('flush', { target: this.target });
+      else await this.others.flush();
+    } catch (error) {
+      this.#failed = { error };
+      throw error;
+    }
     progress.durableBytes = done;
     await this.#record(snapshot);
   }

@@ -10,12 +10,12 @@ const LOOK_MS = 100;
 
 /**
  * Offers storage until the client says that it is done. In the end nothing runs under the offer any more.
- * @param onProgress  called now and then, and once at the end
+ * @param onProgress  called before anything can come, now and then, and once at the end
  * @throws FerryError CLIENT_IDLE, CANCELED, LEASE_LOST, and what a flush of the client met
  */
 export async function serveClient(
   run: JobRun,
-  request: Pick<OfferRequest, 'storage' | 'op' | 'size' | 'allocation'>,
+  request: Pick<OfferRequest, 'storage' | 'op' | 'size' | 'allocation' | 'settled'>,
   onProgress: (offer: Offer) => void,
 ): Promise<FinalizeRequest> {
   const { client, progress, owner } = run;
@@ -24,6 +24,7 @@ export async function serveClient(
   const offer = client.plane.offer({ ...request, transferId: client.job, control: control.memory });
   let said: FinalizeRequest | null = null;
   try {
+    onProgress(offer);
     await owner.offer({ url: offer.url, local: offer.local });
     while (said === null) {
       await sleep(LOOK_MS);

@@ -21,19 +21,31 @@ export interface OfferRequest {
   readonly transferId: string;
   /** `sparse`: zero requests may give space back. */
   readonly allocation: Allocation;
+  /** Packed ranges that count as written from the start. */
+  readonly settled: readonly number[];
   /** Of the job: every call that changes something asks it. */
   readonly control: SharedArrayBuffer;
 }
 
 export interface Offer extends ClientOffer {
-  /** What was written or zeroed well, packed start, length, …; a copy. */
+  /** What was written or zeroed well, and what was settled before: packed start, length, … in order; a copy. */
   written(): number[];
+  /** Sum of `written`; cheap. */
+  readonly writtenBytes: number;
+  /** Distinct bytes that clients sent and that were written well; zero requests send none. */
+  readonly sentBytes: number;
   /** Distinct bytes moved, running operations included. */
   readonly transferredBytes: number;
   /** 0 while an operation runs, else ms since the last one or the offer. */
   readonly idleMs: number;
   /** Of a flush that a client asked for: what was written may be lost, although a later flush succeeds. */
   readonly failure: FerryError | null;
+  /**
+   * Makes durable what was written; never at the same time as a flush of a client, since of two at once the kernel
+   * tells only one that writes were lost. Also after `revoke`.
+   * @throws FerryError FLUSH_FAILED  also when an earlier one failed, whoever asked for that
+   */
+  flush(): Promise<void>;
   /** No new operation starts; resolves when running ones have ended. Then the ticket is gone. */
   revoke(): Promise<void>;
 }

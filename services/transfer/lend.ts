@@ -20,7 +20,7 @@ export async function runLend(run: JobRun, request: DownloadRequest): Promise<Jo
       seen = transferredBytes;
       progress.durableBytes = progress.doneBytes;
     };
-    await serveClient(run, { storage: source, op: 'read', size, allocation: 'sparse' }, count);
+    await serveClient(run, { storage: source, op: 'read', size, allocation: 'sparse', settled: [] }, count);
     await workers.run('checkSource', { source });
     // Holes need not be read to be known.
     progress.control.add('done', size - seen);

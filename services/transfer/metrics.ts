@@ -13,7 +13,7 @@ export type End = (typeof ENDS)[number];
 
 /** Codes that a job can meet; those of requests are the API's. */
 const JOB_CODES = (Object.keys(ERRORS) as ErrorCode[]).filter((code) =>
-  /^(PATH|SOURCE|TARGET|RANGE|STORAGE|FLUSH|VERIFY|ZERO)_|^(QUEUE_UNAVAILABLE|INTERNAL)$/.test(code),
+  /^(PATH|SOURCE|TARGET|RANGE|STORAGE|FLUSH|VERIFY|ZERO|CLIENT)_|^(QUEUE_UNAVAILABLE|INTERNAL)$/.test(code),
 );
 
 export class JobMetrics {

@@ -4,10 +4,11 @@
  */
 import { Coverage } from '../../shared/coverage.js';
 import { FerryError } from '../../shared/errors.js';
+import type { Checkpoint } from '../../shared/queue/checkpoint.js';
 import type { Checksum, ClientUpload, FinalizeRequest, JobResult } from '../../shared/schemas/job.js';
 import { imageChecksum } from '../../workers/image-checksum.js';
 import type { TargetHandle } from '../../workers/storage/handle.js';
-import { Checkpoints } from './checkpoints.js';
+import { Checkpoints, type Others } from './checkpoints.js';
 import { serveClient } from './client-side.js';
 import type { Offer } from './data-plane.js';
 import { type JobRun, limitsOf, makeResult, targetRequest, withHandles } from './job.js';
@@ -19,7 +20,7 @@ import { zeroRanges } from './zero-ranges.js';
 /** @throws FerryError what opening throws; CLIENT_IDLE, FLUSH_FAILED, VERIFY_FAILED, STORAGE_* */
 export async function runReceive(run: JobRun, request: ClientUpload): Promise<JobResult> {
   const startedMs = performance.now();
-  const { workers, progress, config, client } = run;
+  const { workers, progress, config } = run;
   const { allocation, zeroTail } = request.options;
   const { size } = request.source;
   return await withHandles(workers, async (keep) => {
@@ -35,35 +36,42 @@ export async function runReceive(run: JobRun, request: ClientUpload): Promise<Jo
     const untouched = await run.owner.hold(print.name);
     const totalBytes = zeroTail ? opened.size : size;
     const found = { source: null, target: print, layout: digest('client', size, totalBytes, allocation) };
-    const earlier = earlierWork(run, { ...found, targetBytes: opened.identity.size, untouched });
+    const known = earlierWork(run, { ...found, targetBytes: opened.identity.size, untouched });
+    let said = await finished(run, known?.complete === true);
+    const earlier = known === null ? null : stillTrue(known, said !== null);
     const readsZero = opened.readsZero || earlier?.plan.proof === 'created' || earlier?.plan.proof === 'declared';
     const target = { ...opened, readsZero };
     const proof = opened.created ? 'created' : readsZero ? (earlier?.plan.proof ?? 'declared') : 'none';
     const plan = { strategy: 'no-zero' as const, proof, reason: 'a client sends data and zeroes' };
-    const counted = new Counted(run);
-    const checkpoints = new Checkpoints(run, target, { ...found, plan }, earlier, (copied) => counted.into(copied));
+    const sender = new Sender(run, target, new Coverage(earlier?.copied).bytes);
+    const checkpoints = new Checkpoints(run, target, { ...found, plan }, earlier, sender);
     const totals = { totalBytes, dataBytes: totalBytes, givenBytes: 0, zeroFirstBytes: 0 };
-    progress.totals = { ...totals, verify: false };
-    if (earlier !== null) progress.resume(checkpoints.copied.bytes, 0);
-    counted.begin(checkpoints.copied);
+    progress.totals = { ...totals, verify: said?.checksum !== undefined };
+    if (earlier !== null) progress.resume(totalBytes - sum(unsettled(checkpoints, totalBytes)), 0);
     progress.enter('copying');
+    checkpoints.complete = said !== null;
     await checkpoints.begin();
-    let said: FinalizeRequest | null = null;
     await checkpoints.during(async () => {
-      said = await finished(run, earlier?.complete === true);
-      said ??= await serveClient(run, { storage: target, op: 'write', size, allocation }, (offer) =>
-        counted.look(offer),
-      );
+      if (said === null) {
+        const settled = checkpoints.copied.toPacked();
+        try {
+          const offered = { storage: target, op: 'write', size, allocation, settled } as const;
+          said = await serveClient(run, offered, (offer) => sender.look(offer));
+        } finally {
+          // The offer is gone. A stop that comes now keeps all that was sent, and what the client said with it.
+          checkpoints.complete = true;
+        }
+        // Before 100 % could be claimed.
+        progress.totals = { ...totals, verify: said.checksum !== undefined };
+      }
       // What it sent must survive from here on: nobody would send it again.
-      checkpoints.complete = true;
       await checkpoints.flush();
       await settleRest(run, target, request, checkpoints, totalBytes);
     });
     progress.enter('flushing');
     await checkpoints.flush();
-    const wanted = (said as FinalizeRequest | null)?.checksum ?? client?.said()?.checksum;
+    const wanted = (said as FinalizeRequest | null)?.checksum;
     if (wanted === undefined) return makeResult(progress, null, startedMs);
-    progress.totals = { ...totals, verify: true };
     progress.enter('verifying');
     const checksum = await verify(run, target, size, wanted);
     return { ...makeResult(progress, null, startedMs), checksum };
@@ -79,6 +87,20 @@ async function finished({ client, log }: JobRun, complete: boolean): Promise<Fin
   return null;
 }
 
+/**
+ * What an earlier attempt knew of the target besides what was sent. After a crash clients may have written more than it
+ * recorded: then nothing reads as zeroes for sure. Nor does what a client may write over from now on.
+ */
+function stillTrue(earlier: Checkpoint, nothingMoreComes: boolean): Checkpoint {
+  const plan = earlier.complete === true ? earlier.plan : { ...earlier.plan, proof: 'none' as const };
+  return { ...earlier, plan, zeroed: nothingMoreComes ? earlier.zeroed : [] };
+}
+
+/** What neither the client has sent nor the job has zeroed. */
+function unsettled({ copied, zeroed }: Checkpoints, totalBytes: number): Float64Array {
+  return zeroed.rest(copied.rest(Float64Array.of(0, totalBytes)));
+}
+
 /** Everything that no client has sent, and the tail: zeroes, or what already reads as zeroes. */
 async function settleRest(
   run: JobRun,
@@ -88,8 +110,7 @@ async function settleRest(
   totalBytes: number,
 ): Promise<void> {
   const { allocation } = request.options;
-  const unsent = checkpoints.copied.rest(Float64Array.of(0, totalBytes));
-  const ranges = checkpoints.zeroed.rest(unsent);
+  const ranges = unsettled(checkpoints, totalBytes);
   run.progress.enter('zeroing');
   if (needsZeroing({ ...target, allocation, holes: ranges.length / 2 })) {
     await zeroRanges(run, { target, ranges, allocation, counts: true }, checkpoints.zeroed);
@@ -120,33 +141,35 @@ async function verify(
   throw new FerryError('VERIFY_FAILED', message, { path: handle.path });
 }
 
-/** Adds to the job's counters what the client has settled, each byte once, whatever it sends again. */
-class Counted {
-  #all = new Coverage();
+/** The client that sends: what it has settled is counted, each byte once whatever it sends again, and made durable. */
+class Sender implements Others {
   #offer: Offer | null = null;
+  #sent = 0;
 
-  constructor(private readonly run: JobRun) {}
-
-  begin(settled: Coverage): void {
-    this.#all = new Coverage(settled.toPacked());
-  }
+  /** @param written  bytes that were settled before */
+  constructor(
+    private readonly run: JobRun,
+    private readonly target: TargetHandle,
+    private written: number,
+  ) {}
 
   look(offer: Offer): void {
+    const { control } = this.run.progress;
     this.#offer = offer;
-    this.into(this.#all);
+    control.add('done', offer.writtenBytes - this.written);
+    control.add('copied', offer.sentBytes - this.#sent);
+    this.written = offer.writtenBytes;
+    this.#sent = offer.sentBytes;
   }
 
-  /** What has been written until now; of it, what `coverage` does not have yet is added. */
-  into(coverage: Coverage): void {
-    const before = this.#all.bytes;
-    const written = this.#offer?.written() ?? [];
-    for (let at = 0; at + 1 < written.length; at += 2) {
-      const range = { start: written[at] as number, length: written[at + 1] as number };
-      this.#all.add(range);
-      if (coverage !== this.#all) coverage.add(range);
-    }
-    const more = this.#all.bytes - before;
-    this.run.progress.control.add('done', more);
-    this.run.progress.control.add('copied', more);
+  collect(copied: Coverage): void {
+    if (this.#offer === null) return;
+    this.look(this.#offer);
+    copied.addAll(this.#offer.written());
+  }
+
+  async flush(): Promise<void> {
+    if (this.#offer === null) await this.run.workers.run('flush', { target: this.target });
+    else await this.#offer.flush();
   }
 }

@@ -293,17 +293,26 @@ export class JobStore implements NodeJobs {
   }
 
   /**
-   * The client of a job has sent or read all. Safe to repeat: what it said first counts.
+   * The client of a job has sent or read all. Safe to repeat.
    * @throws FerryError JOB_NOT_FOUND
-   * @throws FerryError JOB_STATE_CONFLICT  it does not run, or has no client
+   * @throws FerryError JOB_STATE_CONFLICT  it does not run, has no client, or was told another checksum before
+   * @throws FerryError NOT_SUPPORTED       a checksum for a download
    */
   async finalize(id: string, said: FinalizeRequest): Promise<JobRecord> {
     const { request } = await this.#need(id);
     if (!hasClient(request)) {
       throw new FerryError('JOB_STATE_CONFLICT', 'the job has no client: it completes by itself');
     }
-    const [answer, state] = await this.#run('finalize', id, JSON.stringify(said));
+    if (request.kind === 'download' && said.checksum !== undefined) {
+      const message =
+        'checksum: what the client of a download has read is not known here; ask for the checksum instead';
+      throw new FerryError('NOT_SUPPORTED', message, { field: 'checksum' });
+    }
+    const [answer, state] = await this.#run('finalize', id, canonicalJson(said));
     if (answer === 'missing') throw notFound(id);
+    if (answer === 'other') {
+      throw new FerryError('JOB_STATE_CONFLICT', 'the job was finalized before, with another checksum or without one');
+    }
     if (answer === 'conflict')
       throw new FerryError('JOB_STATE_CONFLICT', `the job is ${state}: it cannot be finalized`);
     return await this.#need(id);
@@ -415,15 +424,16 @@ export class JobStore implements NodeJobs {
       if (done) return;
       // A few fields only: this runs after each of the job's own reports, and a record may hold many ranges.
       const fields = () =>
-        this.#redis.hmget(keys.job(id), 'cancelRequested', 'pauseRequested', 'bandwidth', 'finalize');
+        this.#redis.hmget(keys.job(id), 'cancelRequested', 'pauseRequested', 'bandwidth', 'finalize', 'finalizedIn');
       persistently(() => queueCall(fields)).then(
-        ([cancel, pause, bandwidth, finalize]) => {
+        ([cancel, pause, bandwidth, finalize, finalizedIn]) => {
           if (done) return;
           callback({
             cancel: cancel === '1',
             pause: pause === '1',
             bandwidthBytesPerSecond: decodeBandwidth(bandwidth),
             finalize: finalize ? (JSON.parse(finalize) as FinalizeRequest) : null,
+            finalizedIn: Number(finalizedIn ?? 0),
           });
         },
         (err) => this.#log.warn({ err, job: id }, 'cannot see what is wanted of the job'),

@@ -66,6 +66,8 @@ export interface Wishes {
   readonly pause: boolean;
   readonly bandwidthBytesPerSecond: number | null;
   readonly finalize: FinalizeRequest | null;
+  /** The attempt that the client was served by when it said so; 0: it has not. */
+  readonly finalizedIn: number;
 }
 
 /** `held`: nobody else may write the target now. `previous`: the job that wrote it last; null: none of ours. */

@@ -172,7 +172,7 @@ export type ClientOffer = z.infer<typeof ClientOffer>;
 export const UploadOffer = ClientOffer.extend({
   durable: z
     .array(z.tuple([Size, Size]))
-    .describe('[start, length] of what is known to survive a crash of the node: it need not be sent again'),
+    .describe('[start, length] of what survives a crash of the node: need not be sent again, unless it was sent twice'),
 });
 
 export type TargetInput = z.input<typeof Target>;
@@ -253,7 +253,7 @@ export const JobResult = z
     plan: Plan.optional().describe('left out where a client did the work'),
     durationMs: z.number(),
     phases: z.partialRecord(JobPhase, z.number()).describe('milliseconds by phase'),
-    copiedBytes: Size.describe('bytes written from the source; of a download: read'),
+    copiedBytes: Size.describe('bytes written from the source, or sent by a client; of a download: read'),
     resumedBytes: Size.describe('bytes that an earlier attempt had made durable; not done again'),
     detectedZeroBytes: Size.describe('bytes of data extents that turned out to be zeroes'),
     zeroed: z.array(MethodUse),
@@ -286,7 +286,9 @@ export const JobView = z
     target: Target.optional(),
     ranges: z.array(ZeroRange).optional().describe('of a zero job; left out in lists'),
     options: z.union([UploadOptions, ZeroOptions, DownloadRequest.shape.options]),
-    upload: UploadOffer.nullable().optional().describe('of an upload by a client; null while it cannot send'),
+    upload: UploadOffer.nullable()
+      .optional()
+      .describe('of an upload by a client; null while it cannot send; left out in lists'),
     download: ClientOffer.nullable().optional().describe('of a download; null while it cannot read'),
     progress: Progress.nullable(),
     result: JobResult.optional(),

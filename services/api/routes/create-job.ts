@@ -9,7 +9,6 @@ import { readQuery } from '../query.js';
 import { CreateQuery, JobAccepted, locationOf } from '../schemas.js';
 import { checkStorage } from '../storage-check.js';
 import { validate } from '../validate.js';
-import { hasEnded } from '../versioned.js';
 import { clientOf, jobAccepted, jobLinks } from '../view.js';
 
 export const createJob: Route = {
@@ -76,14 +75,27 @@ export const createJob: Route = {
 /** How long the answer waits for a node to take a job whose client wants to begin. */
 const OFFER_PATIENCE_MS = 10_000;
 
-/** @returns the job when its client can begin, or as it is when that takes too long or the job has ended */
-async function waitForOffer({ jobs, closing }: ApiContext, id: string): Promise<JobRecord | null> {
+/**
+ * @returns the job when its client can begin, or as it is when that takes too long; null: it is not known how it is.
+ *          The job is queued: whatever happens here, the client must be told of it, or it would make another one.
+ */
+async function waitForOffer(context: ApiContext, id: string): Promise<JobRecord | null> {
+  const { jobs, closing, log } = context;
   const deadline = Date.now() + OFFER_PATIENCE_MS;
-  let record = await jobs.get(id);
-  while (record !== null && record.offer === null && !hasEnded(record) && !closing.aborted) {
-    const leftMs = deadline - Date.now();
-    if (leftMs <= 0) break;
-    record = await jobs.waitForChange(id, record.version, leftMs, closing);
+  try {
+    let record = await jobs.get(id);
+    while (record !== null && mayComeSoon(record) && !closing.aborted) {
+      const leftMs = deadline - Date.now();
+      if (leftMs <= 0) break;
+      record = await jobs.waitForChange(id, record.version, leftMs, closing);
+    }
+    return record;
+  } catch (err) {
+    log.warn({ err, job: id }, 'it is not known whether the client can begin');
+    return null;
   }
-  return record;
+}
+
+function mayComeSoon({ state, offer, finalize }: JobRecord): boolean {
+  return offer === null && finalize === null && (state === 'queued' || state === 'active');
 }

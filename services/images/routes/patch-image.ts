@@ -25,7 +25,7 @@ export async function patchImage(exchange: Exchange): Promise<void> {
       const allocation = sparse ? 'sparse' : 'preallocated';
       const control = ticket.control.memory;
       await connection.waiting(workers.run('zeroImage', { target, range, allocation, control }));
-      operation.wrote(range);
+      operation.zeroed(range);
     }
     if (asked.op === 'flush' || asked.flush) await connection.flush(ticket);
     ticket.touch();

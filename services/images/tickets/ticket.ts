@@ -31,8 +31,10 @@ export type TicketOp = 'read' | 'write';
 export interface Operation {
   /** These bytes are moved; may be called for parts. */
   moved(range: Range): void;
-  /** As `moved`, of a write or a zero whose system calls have all ended well. */
+  /** As `moved`, of a write whose system calls have all ended well. */
   wrote(range: Range): void;
+  /** As `wrote`, of a zero. */
+  zeroed(range: Range): void;
   /** Call once, however it ended. */
   end(): void;
 }
@@ -50,8 +52,9 @@ export class Ticket {
   readonly #gone = new AbortController();
   readonly #connections = new Set<TicketUser>();
   readonly #moved = new Coverage();
-  /** Ranges of the image that now are what clients of this ticket sent. */
-  readonly written = new Coverage();
+  readonly #sent = new Coverage();
+  /** Ranges of the image that now are what clients of this ticket sent or zeroed. */
+  readonly written: Coverage;
   readonly #waiters: (() => void)[] = [];
   #operations = 0;
   #canceled = false;
@@ -61,8 +64,11 @@ export class Ticket {
   constructor(
     readonly fields: TicketFields,
     control: ControlBlock = new ControlBlock(),
+    /** Packed ranges that are written from the start. */
+    settled: readonly number[] = [],
   ) {
     this.control = control;
+    this.written = new Coverage(settled);
     // One listener for each connection and operation: many are no leak.
     setMaxListeners(0, this.#canceling.signal, this.#gone.signal);
     this.#expires = nowSeconds() + fields.timeout;
@@ -99,6 +105,11 @@ export class Ticket {
     return this.#moved.bytes;
   }
 
+  /** Distinct bytes of bodies that were written. */
+  get sentBytes(): number {
+    return this.#sent.bytes;
+  }
+
   /**
    * Begins an operation; `connection` counts as one that uses the ticket until `leave`.
    * @throws HttpError 403  expired, canceled, or not a right that the ticket gives
@@ -112,6 +123,11 @@ export class Ticket {
     return {
       moved: (range) => this.#moved.add(range),
       wrote: (range) => {
+        this.#moved.add(range);
+        this.#sent.add(range);
+        this.written.add(range);
+      },
+      zeroed: (range) => {
         this.#moved.add(range);
         this.written.add(range);
       },

@@ -122,16 +122,16 @@ announce(id)
 return 1
 `;
 
-// ARGV: 2 id, 3 what the client said → 'missing', 'requested', or 'conflict' and the state
+// ARGV: 2 id, 3 what the client said → 'missing', 'requested', 'other' (it said something else before), or 'conflict'
+// and the state
 const finalize = `
 local id = ARGV[2]
-local job = redis.call('HMGET', jobKey(id), 'state', 'offer', 'finalize')
+local job = redis.call('HMGET', jobKey(id), 'state', 'offer', 'finalize', 'attempt')
 if not job[1] then return { 'missing' } end
 if job[1] ~= 'active' then return { 'conflict', job[1] } end
--- Said again: the first time counts.
-if job[3] ~= '' then return { 'requested' } end
+if job[3] ~= '' then return { job[3] == ARGV[3] and 'requested' or 'other' } end
 if job[2] == '' then return { 'conflict', 'not ready for its client yet' } end
-redis.call('HSET', jobKey(id), 'finalize', ARGV[3])
+redis.call('HSET', jobKey(id), 'finalize', ARGV[3], 'finalizedIn', job[4])
 announce(id)
 return { 'requested' }
 `;

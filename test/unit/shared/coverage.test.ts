@@ -41,6 +41,21 @@ describe('coverage', () => {
     }
   });
 
+  it('takes many ranges at once as one by one', () => {
+    const random = new Seeded(8);
+    for (let round = 0; round < 300; round += 1) {
+      const [together, single] = [new Coverage(), new Coverage()];
+      for (let more = 0; more < 3; more += 1) {
+        const given = new Coverage();
+        for (let count = random.below(8); count > 0; count -= 1) given.add(randomRange(random));
+        together.addAll(given.toPacked());
+        for (const range of unpack(Float64Array.from(given.toPacked()))) single.add(range);
+        expect(together.toPacked()).to.deep.equal(single.toPacked());
+        expect(together.bytes).to.equal(single.bytes);
+      }
+    }
+  });
+
   it('stays small while the steps of a large image end nearly in order', () => {
     const coverage = new Coverage();
     for (let step = 0; step < 100_000; step += 4) {

@@ -45,6 +45,23 @@ describe('transfer: checkpoints', () => {
     expect(saved).to.deep.equal([]);
   });
 
+  it('flush once at a time, so that a flush that lost something is known to all, and none follows it', async () => {
+    const first = deferred();
+    let flushes = 0;
+    const { checkpoints, saved } = start(async () => {
+      flushes += 1;
+      await first.promise;
+      throw FLUSH_FAILED;
+    });
+    const both = [failure(() => checkpoints.flush()), failure(() => checkpoints.flush())];
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(flushes).to.equal(1);
+    first.resolve();
+    expect((await Promise.all(both)).map(({ code }) => code)).to.deep.equal(['FLUSH_FAILED', 'FLUSH_FAILED']);
+    expect(flushes).to.equal(1);
+    expect(saved).to.deep.equal([]);
+  });
+
   it('go on while the work runs, and end with it', async () => {
     let flushes = 0;
     const third = deferred();
