@@ -9,6 +9,7 @@ export const ERRORS = {
   BAD_REQUEST: { status: 400, retry: false, title: 'The request is not valid' },
   BAD_JSON: { status: 400, retry: false, title: 'The body is not valid JSON' },
   UNAUTHORIZED: { status: 401, retry: false, title: 'A valid bearer token is needed' },
+  TICKET_REFUSED: { status: 403, retry: false, title: 'The ticket is unknown, has ended or does not allow this' },
   PATH_FORBIDDEN: { status: 403, retry: false, title: 'The path is outside the storage roots' },
   NOT_FOUND: { status: 404, retry: false, title: 'There is no such resource' },
   JOB_NOT_FOUND: { status: 404, retry: false, title: 'There is no such job' },
