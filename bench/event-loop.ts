@@ -23,6 +23,7 @@ import Table from 'cli-table3';
 import { Registry } from 'prom-client';
 import { startApi } from '../services/api/server.js';
 import { startEmbeddedRedis } from '../services/cli/embedded-redis.js';
+import { startImages } from '../services/images/server.js';
 import { startTransferNode } from '../services/transfer/node.js';
 import { readConfig } from '../shared/config.js';
 import { createLog } from '../shared/log.js';
@@ -51,6 +52,9 @@ async function main(): Promise<void> {
   const config = readConfig({
     FERRY_DATA_DIR: join(directory, 'data'),
     FERRY_API_PORT: '0',
+    FERRY_IMAGES_PORT: 'off',
+    FERRY_LOCAL_SOCKET: 'off',
+    FERRY_CONTROL_SOCKET: 'off',
     FERRY_CONCURRENCY: '16',
     FERRY_STORAGE_ROOTS: [directory, ...loops].join(':'),
   });
@@ -60,7 +64,17 @@ async function main(): Promise<void> {
   const plans = new PlanClient({ redisUrl: redis.url, log });
   const metrics = new Registry();
   const workers = new Workers({ threads: config.threads, bufferBytes: config.bufferBytes });
-  const node = await startTransferNode({ config, log, redisUrl: redis.url, jobs, workers, version: 'bench', metrics });
+  const plane = await startImages({ config, log, workers, version: 'bench' });
+  const node = await startTransferNode({
+    config,
+    log,
+    redisUrl: redis.url,
+    jobs,
+    workers,
+    plane,
+    version: 'bench',
+    metrics,
+  });
   const api = await startApi({ config, log, jobs, plans, version: 'bench', metrics });
   const table = new Table({
     // No colours in a file or a pipe.
@@ -73,6 +87,7 @@ async function main(): Promise<void> {
   } finally {
     await api.close();
     await node.close();
+    await plane.close();
     await workers.close();
     await plans.close();
     await jobs.close();

@@ -177,13 +177,13 @@ async function watch(client: ApiClient, id: string, { nodes }: Cluster, { signal
 }
 
 function vmOf({ batch, target }: JobView): string {
-  return `${batch?.vm} ${storageName(target)}`;
+  return `${batch?.vm} ${target && storageName(target)}`;
 }
 
 function jobsTable(disks: readonly FleetDisk[], jobs: readonly JobView[]): string {
   const table = plainTable(['VM', 'TARGET', 'NODE', 'ATTEMPTS', 'COPIED', 'RESUMED', 'VERIFIED']);
   for (const { vm, target } of disks) {
-    const job = jobs.find((candidate) => storageName(candidate.target) === storageName(target));
+    const job = jobs.find((candidate) => candidate.target && storageName(candidate.target) === storageName(target));
     const { result } = job ?? {};
     if (job === undefined || result === undefined) throw new Error(`${vm} ${storageName(target)} has no result`);
     const resumed = result.resumedBytes === 0 ? '' : formatBytes(result.resumedBytes);

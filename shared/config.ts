@@ -86,6 +86,8 @@ const Environment = z.object({
   // Seconds, both, as the clients of the data plane count.
   FERRY_INACTIVITY_TIMEOUT: integer(1, 10 * 365 * 86_400).default(60),
   FERRY_REMOVE_TIMEOUT: integer(0, 86_400).default(60),
+  // Seconds. A job whose client does nothing holds its target and a place of the node.
+  FERRY_CLIENT_TIMEOUT: integer(1, 86_400).default(300),
   FERRY_METRICS_HOST: z.string().min(1).default('127.0.0.1'),
   FERRY_METRICS_PORT: integer(0, 65535).optional(),
   FERRY_KEEP_JOBS_SECONDS: integer(0, 10 * 365 * 86_400).default(7 * 86_400),
@@ -161,6 +163,8 @@ export interface Config {
   /** Pool → most jobs at once over all nodes; null lifts the limit. */
   readonly poolConcurrency: ReadonlyMap<string, number | null>;
   readonly images: ImagesConfig;
+  /** How long the client of a job may do nothing. */
+  readonly clientTimeoutSeconds: number;
   /** Where a node without an API tells its metrics, to who has the token of the API; null: nowhere. */
   readonly metrics: { readonly host: string; readonly port: number } | null;
   readonly keepJobs: { readonly seconds: number; readonly count: number };
@@ -204,6 +208,7 @@ export function readConfig(env: Env = process.env): Config {
       }),
     ),
     images: imagesConfig(e, dataDir),
+    clientTimeoutSeconds: e.FERRY_CLIENT_TIMEOUT,
     metrics: e.FERRY_METRICS_PORT === undefined ? null : { host: e.FERRY_METRICS_HOST, port: e.FERRY_METRICS_PORT },
     keepJobs: { seconds: e.FERRY_KEEP_JOBS_SECONDS, count: e.FERRY_KEEP_JOBS_COUNT },
     logLevel: e.FERRY_LOG_LEVEL,

@@ -42,6 +42,7 @@ export const ERRORS = {
   ZERO_UNSUPPORTED: { status: 501, retry: false, title: 'The storage refused every method to zero' },
   // What happened to us.
   CANCELED: { status: 409, retry: false, title: 'The job was canceled' },
+  CLIENT_IDLE: { status: 408, retry: false, title: 'The client was idle for too long' },
   INTERRUPTED: { status: 503, retry: true, title: 'The node stopped while the job ran' },
   LEASE_LOST: { status: 503, retry: true, title: 'The node may not write any more' },
   NATIVE_MODULE: { status: 500, retry: false, title: 'The native module could not be loaded' },

@@ -7,7 +7,7 @@ import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { asFerryError, FerryError, type FieldProblem } from '../../shared/errors.js';
 import type { BatchRequest } from '../../shared/schemas/batch.js';
-import type { Source, Target } from '../../shared/schemas/job.js';
+import type { StoredSource, Target } from '../../shared/schemas/job.js';
 import { storageName } from '../../shared/storage-name.js';
 import type { ApiContext } from './context.js';
 import { inParallel } from './in-parallel.js';
@@ -17,7 +17,7 @@ import { checkPool, confine } from './storage-check.js';
 interface Disk {
   /** Such as `vms[3].disks[0]`. */
   readonly field: string;
-  readonly source: Source;
+  readonly source: StoredSource;
   readonly target: Target;
 }
 
@@ -52,14 +52,14 @@ function asWritten({ field, source, target }: Disk): Place {
   return { field, source: written(source), target: written(target) };
 }
 
-function written(storage: Source | Target): string {
+function written(storage: StoredSource | Target): string {
   const name = storageName(storage);
   return storage.type === 'nbd' ? name : resolve(name);
 }
 
 async function confineAll(disks: readonly Disk[], config: ApiContext['config']): Promise<Place[]> {
   const failures: FerryError[] = [];
-  const confineOrFail = async (storage: Source | Target, at: string) => {
+  const confineOrFail = async (storage: StoredSource | Target, at: string) => {
     const confined = await confine(config, storage, at).catch((thrown) => asFerryError(thrown));
     if (confined instanceof FerryError && confined.code === 'PATH_NOT_FOUND') {
       return storage.type === 'nbd' ? written(storage) : await whereItWillBe(resolve(storage.path));

@@ -64,7 +64,14 @@ export function locationOf(what: string) {
 const Links = z.object({ self: z.string(), events: z.string() });
 
 export const JobAccepted = z
-  .object({ id: JobId, kind: JobKind, state: JobState, links: Links })
+  .object({
+    id: JobId,
+    kind: JobKind,
+    state: JobState,
+    links: Links,
+    upload: JobView.shape.upload,
+    download: JobView.shape.download,
+  })
   .meta({ id: 'JobAccepted' });
 export type JobAccepted = z.infer<typeof JobAccepted>;
 

@@ -5,7 +5,7 @@
 import { FerryError } from '../../shared/errors.js';
 import { confineNbd } from '../../shared/nbd-roots.js';
 import { parseNbdUri } from '../../shared/nbd-uri.js';
-import type { JobRequest, Source, Target } from '../../shared/schemas/job.js';
+import { isClientUpload, type JobRequest, type StoredSource, type Target } from '../../shared/schemas/job.js';
 import { storageName } from '../../shared/storage-name.js';
 import { confinePath, type PathRequest } from '../../shared/storage-roots.js';
 import type { ApiContext } from './context.js';
@@ -18,7 +18,11 @@ type StorageConfig = ApiContext['config'];
  */
 export async function checkStorage({ config }: ApiContext, request: JobRequest): Promise<void> {
   checkPool(config, request.pool);
-  const source = request.kind === 'upload' ? await confine(config, request.source, 'source') : null;
+  const source =
+    request.kind === 'zero' || isClientUpload(request)
+      ? null
+      : await confine(config, request.source as StoredSource, 'source');
+  if (request.kind === 'download') return;
   const target = await confine(config, request.target, 'target');
   if (source === target) {
     const field = fieldOf(request.target, 'target');
@@ -33,7 +37,7 @@ export async function checkStorage({ config }: ApiContext, request: JobRequest):
  * @returns   the one name of what it is, symlinks resolved
  * @throws FerryError PATH_FORBIDDEN, PATH_NOT_FOUND, PATH_NOT_SUPPORTED, STORAGE_DENIED
  */
-export async function confine({ storageRoots, nbdHosts }: StorageConfig, storage: Source | Target, at: string) {
+export async function confine({ storageRoots, nbdHosts }: StorageConfig, storage: StoredSource | Target, at: string) {
   const field = fieldOf(storage, at);
   if (storage.type === 'nbd') {
     return await confineNbd(parseNbdUri(storage.uri, field), field, { roots: storageRoots, nbdHosts });
@@ -45,7 +49,7 @@ export async function confine({ storageRoots, nbdHosts }: StorageConfig, storage
 }
 
 /** Of that part of a source or target which says where it is. */
-export function fieldOf(storage: Source | Target, at: string): string {
+export function fieldOf(storage: StoredSource | Target, at: string): string {
   return `${at}.${storage.type === 'nbd' ? 'uri' : 'path'}`;
 }
 

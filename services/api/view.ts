@@ -1,7 +1,7 @@
 /** A job as the API shows it. */
 import type { CreatedJob } from '../../shared/queue/job-store.js';
 import type { JobRecord } from '../../shared/queue/records.js';
-import type { JobView } from '../../shared/schemas/job.js';
+import { isClientUpload, type JobView } from '../../shared/schemas/job.js';
 import type { JobAccepted } from './schemas.js';
 import { hasEnded } from './versioned.js';
 
@@ -19,10 +19,11 @@ export function jobView(record: JobRecord): JobView {
     pool: request.pool,
     labels: request.labels,
     batch: record.batch,
-    ...(request.kind === 'upload' ? { source: request.source } : {}),
-    target: request.target,
+    ...(request.kind === 'zero' ? {} : { source: request.source }),
+    ...(request.kind === 'download' ? {} : { target: request.target }),
     ...(request.kind === 'zero' && request.ranges !== undefined ? { ranges: request.ranges } : {}),
     options: optionsOf(record),
+    ...clientOf(record),
     progress: record.progress,
     ...(record.result === null ? {} : { result: record.result }),
     ...(record.error === null ? {} : { error: record.error }),
@@ -46,6 +47,17 @@ export function jobAccepted({ id, kind, state }: CreatedJob | JobRecord): JobAcc
   return { id, kind, state, links: jobLinks(id) };
 }
 
+/** Where the client of a job sends or reads; nothing for a job without one. */
+export function clientOf({ request, offer, checkpoint }: JobRecord): Pick<JobView, 'upload' | 'download'> {
+  if (request.kind === 'download') return { download: offer };
+  if (!isClientUpload(request)) return {};
+  return { upload: offer === null ? null : { ...offer, durable: pairsOf(checkpoint?.copied ?? []) } };
+}
+
+function pairsOf(packed: readonly number[]): [number, number][] {
+  return Array.from({ length: packed.length / 2 }, (_, at) => [packed[2 * at] ?? 0, packed[2 * at + 1] ?? 0]);
+}
+
 /** The fields by which a log line says which job it is about. */
 export function logIds({ id, batch }: JobRecord): { readonly job: string; readonly batch?: string } {
   return batch === null ? { job: id } : { job: id, batch: batch.id };
@@ -53,12 +65,13 @@ export function logIds({ id, batch }: JobRecord): { readonly job: string; readon
 
 /** As in the request, but for what a PATCH may have changed since. */
 function optionsOf({ request, priority, bandwidthBytesPerSecond }: JobRecord): JobView['options'] {
-  return { ...request.options, priority, bandwidthBytesPerSecond };
+  return request.kind === 'download' ? { priority } : { ...request.options, priority, bandwidthBytesPerSecond };
 }
 
 /** What a job that has not ended was asked to do and has not done yet. */
 function requestedOf(record: JobRecord): JobView['requested'] {
   if (hasEnded(record)) return null;
   if (record.cancelRequested) return 'cancel';
-  return record.pauseRequested && record.state !== 'paused' ? 'pause' : null;
+  if (record.pauseRequested && record.state !== 'paused') return 'pause';
+  return record.finalize === null ? null : 'finalize';
 }

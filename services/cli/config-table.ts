@@ -44,6 +44,7 @@ export function settings(shown: ShownConfig, env: Env, fromFlags: ReadonlySet<st
     FERRY_CONTROL_PORT: shown.images.controlPort ?? 'off',
     FERRY_MAX_CONNECTIONS: shown.images.maxConnections,
     FERRY_INACTIVITY_TIMEOUT: shown.images.inactivityTimeoutSeconds,
+    FERRY_CLIENT_TIMEOUT: shown.clientTimeoutSeconds,
     FERRY_REMOVE_TIMEOUT: shown.images.removeTimeoutSeconds,
     FERRY_METRICS_HOST: shown.metrics?.host ?? null,
     FERRY_METRICS_PORT: shown.metrics?.port ?? null,

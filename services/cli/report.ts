@@ -2,13 +2,13 @@
 import Table from 'cli-table3';
 import type { JobResult, JobView, Plan } from '../../shared/schemas/job.js';
 import { formatBytes } from '../../shared/units.js';
-import { formatDuration, formatRate, jobStage, jobTitle } from './words.js';
+import { bandwidthOf, formatDuration, formatRate, jobStage, jobTitle } from './words.js';
 
 /** What a finished job did, by which method, for how long. */
 export function resultLines(job: JobView): string[] {
   const { result } = job;
   if (result === undefined) return [];
-  const bytes = job.progress?.totalBytes ?? result.plan.targetBytes;
+  const bytes = job.progress?.totalBytes ?? result.plan?.targetBytes ?? result.copiedBytes;
   const seconds = Math.max(result.durationMs, 1) / 1000;
   // What an earlier attempt did took none of this one's time.
   const rate = (bytes - Math.min(bytes, result.resumedBytes)) / seconds;
@@ -20,15 +20,15 @@ export function resultLines(job: JobView): string[] {
         'resumed',
         result.resumedBytes === 0 ? null : `${formatBytes(result.resumedBytes)} were durable before and not done again`,
       ],
-      ['copied', job.kind === 'upload' ? copied(result) : null],
+      ['copied', job.kind === 'zero' ? null : copied(result)],
       ...result.zeroed.map(({ method, bytes: zeroed, calls, durationMs }): [string, string] => [
         'zeroed',
         `${formatBytes(zeroed)} by ${method}, ${calls} call${calls === 1 ? '' : 's'} of ${formatDuration(durationMs / Math.max(calls, 1))}`,
       ]),
-      ['plan', `${result.plan.strategy}: ${result.plan.reason}`],
+      ['plan', result.plan === undefined ? null : `${result.plan.strategy}: ${result.plan.reason}`],
       ['phases', phases(result)],
       ['verified', result.checksum === undefined ? null : `${result.checksum.algorithm} ${result.checksum.checksum}`],
-      ...result.plan.warnings.map((warning): [string, string] => ['warning', warning]),
+      ...(result.plan?.warnings ?? []).map((warning): [string, string] => ['warning', warning]),
     ]),
   ];
 }
@@ -40,6 +40,7 @@ export function endLines(job: JobView): string[] {
 }
 
 function copied(result: JobResult): string {
+  if (result.plan === undefined) return `${formatBytes(result.copiedBytes)} by a client`;
   const way = result.plan.directIo ? 'with direct I/O' : 'through the page cache';
   const detected =
     result.detectedZeroBytes === 0 ? '' : `; ${formatBytes(result.detectedZeroBytes)} of data were zeroes`;
@@ -75,7 +76,7 @@ export function planLines(plan: Plan): string[] {
 /** One job in full. */
 export function jobLines(job: JobView): string[] {
   const progress = job.progress;
-  const bandwidth = job.options.bandwidthBytesPerSecond;
+  const bandwidth = bandwidthOf(job);
   return [
     `job ${job.id}`,
     ...rows([

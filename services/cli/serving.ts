@@ -84,6 +84,7 @@ export async function startParts(
       redisUrl,
       jobs,
       workers,
+      plane: images,
       version: version(),
       metrics: registry,
     });

@@ -2,10 +2,8 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { FerryError } from '../../shared/errors.js';
-import type { JobRequestInput } from '../../shared/schemas/job.js';
+import type { StoredSourceInput, TargetInput } from '../../shared/schemas/job.js';
 
-export type SourceInput = Extract<JobRequestInput, { kind: 'upload' }>['source'];
-export type TargetInput = JobRequestInput['target'];
 /** What `--target-type` may say: of a URI there is no doubt. */
 export type TargetType = Exclude<TargetInput['type'], 'nbd'>;
 
@@ -28,7 +26,7 @@ export async function targetOf(typed: string, flags: TargetFlags): Promise<Targe
 }
 
 /** A path or an NBD URI. */
-export function sourceOf(typed: string): SourceInput {
+export function sourceOf(typed: string): StoredSourceInput {
   return isNbd(typed) ? { type: 'nbd', uri: typed } : { type: 'file', path: absolutePath(typed) };
 }
 

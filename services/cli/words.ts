@@ -37,14 +37,20 @@ export function progressWords(
 
 /** What a job does, in words: `/srv/a.img -> /dev/vg/lv`. */
 export function jobTitle(job: Pick<JobView, 'kind' | 'source' | 'target' | 'ranges'>): string {
-  if (job.source !== undefined) return `${storageName(job.source)} -> ${storageName(job.target)}`;
+  const target = job.target === undefined ? 'client' : storageName(job.target);
+  if (job.source !== undefined) return `${storageName(job.source)} -> ${target}`;
   const ranges = job.ranges === undefined ? '' : ` (${job.ranges.length} range${job.ranges.length === 1 ? '' : 's'})`;
-  return `zero ${storageName(job.target)}${ranges}`;
+  return `zero ${target}${ranges}`;
+}
+
+/** Bytes a second that a job may move; null: as much as it can, or nobody limits its client. */
+export function bandwidthOf({ options }: Pick<JobView, 'options'>): number | null {
+  return 'bandwidthBytesPerSecond' in options ? options.bandwidthBytesPerSecond : null;
 }
 
 /** Where a job stands: what was asked of it while it is not done, its phase while it runs, its state otherwise. */
 export function jobStage(job: Pick<JobView, 'state' | 'phase' | 'requested'>): string {
-  if (job.requested !== null) return job.requested === 'pause' ? 'pausing' : 'canceling';
+  if (job.requested !== null) return { pause: 'pausing', cancel: 'canceling', finalize: 'finalizing' }[job.requested];
   return job.state === 'active' && job.phase !== null ? job.phase : job.state;
 }
 

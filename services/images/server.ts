@@ -134,7 +134,7 @@ export class Images {
   offer(request: OfferRequest): Offer {
     if (this.#closing) throw new FerryError('INTERRUPTED', 'The node is shutting down');
     const uuid = randomUUID();
-    const inactivity = BigInt(Math.ceil(request.inactivityTimeoutSeconds));
+    const inactivity = BigInt(this.options.config.images.inactivityTimeoutSeconds);
     const ticket = new Ticket(
       {
         uuid,
@@ -171,7 +171,7 @@ export class Images {
       revoke: async () => {
         ticket.revoke();
         await ticket.idle(Infinity);
-        await this.#tickets.remove(uuid, 0);
+        this.#tickets.forget(ticket);
       },
     };
   }

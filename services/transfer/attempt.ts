@@ -12,13 +12,22 @@ import { asFerryError, type FerryError } from '../../shared/errors.js';
 import type { Log } from '../../shared/log.js';
 import { atMost, within } from '../../shared/queue/patience.js';
 import type { JobRecord, NodeJobs, Outcome } from '../../shared/queue/records.js';
-import type { JobError, JobResult } from '../../shared/schemas/job.js';
+import {
+  type FinalizeRequest,
+  isClientUpload,
+  type JobError,
+  type JobResult,
+  type StoredUpload,
+} from '../../shared/schemas/job.js';
 import { ControlBlock } from '../../workers/control.js';
 import type { Workers } from '../../workers/pool.js';
+import type { ClientSide, DataPlane } from './data-plane.js';
 import type { StopReason } from './job.js';
+import { runLend } from './lend.js';
 import type { JobMetrics } from './metrics.js';
 import { LeaseOwner } from './owner.js';
 import { JobProgress } from './progress.js';
+import { runReceive } from './receive.js';
 import { Tally } from './tally.js';
 import { Throttle } from './throttle.js';
 import { runUpload } from './upload.js';
@@ -40,9 +49,14 @@ const CLOSING_PATIENCE_MS = 3000;
 export interface AttemptContext {
   readonly workers: Workers;
   readonly jobs: NodeJobs;
-  readonly config: Pick<Config, 'storageRoots' | 'nbdHosts' | 'flushIntervalMs' | 'nodeName' | 'leaseMs'>;
+  readonly config: Pick<
+    Config,
+    'storageRoots' | 'nbdHosts' | 'flushIntervalMs' | 'nodeName' | 'leaseMs' | 'clientTimeoutSeconds'
+  >;
   readonly log: Log;
   readonly metrics: JobMetrics;
+  /** Serves clients of jobs. */
+  readonly plane: DataPlane;
   /** Limits all jobs of this node together. */
   readonly bucket: TokenBucket;
   /** Whether a job that was started before may go on waiting for a busy target. */
@@ -56,6 +70,7 @@ export class Attempt {
   #stopReason: StopReason | null = null;
   #bytesPerSecond = 0;
   #pool: string | null = null;
+  #said: FinalizeRequest | null = null;
   /** The node must go, whatever the first reason to stop was: nothing waits for Redis any more. */
   #closing = false;
   /** Set when the attempt ended, whatever the end was. */
@@ -121,11 +136,16 @@ export class Attempt {
 
   async #runRecord(record: JobRecord, owner: LeaseOwner, log: Log): Promise<void> {
     this.#throttle.limit(record.bandwidthBytesPerSecond);
-    const unsubscribe = this.context.jobs.onWishes(record.id, ({ cancel, pause, bandwidthBytesPerSecond }) => {
-      if (cancel) this.stop('cancel');
-      else if (pause) this.stop('pause');
-      this.#throttle.limit(bandwidthBytesPerSecond);
-    });
+    this.#said = record.finalize;
+    const unsubscribe = this.context.jobs.onWishes(
+      record.id,
+      ({ cancel, pause, bandwidthBytesPerSecond, finalize }) => {
+        if (cancel) this.stop('cancel');
+        else if (pause) this.stop('pause');
+        this.#throttle.limit(bandwidthBytesPerSecond);
+        this.#said = finalize;
+      },
+    );
     const reporting = new AbortController();
     const reports = this.#reportUntil(record, owner, reporting.signal, log);
     let outcome: { readonly result: JobResult } | { readonly error: FerryError };
@@ -156,9 +176,26 @@ export class Attempt {
       owner,
       throttle: this.#throttle,
       checkpoint,
+      client: this.#client(record, owner),
       stopping: () => this.#stopReason,
     };
-    return request.kind === 'upload' ? await runUpload(run, request) : await runZero(run, request);
+    if (request.kind === 'zero') return await runZero(run, request);
+    if (request.kind === 'download') return await runLend(run, request);
+    return isClientUpload(request) ? await runReceive(run, request) : await runUpload(run, request as StoredUpload);
+  }
+
+  #client({ id }: JobRecord, owner: LeaseOwner): ClientSide {
+    const { plane, config } = this.context;
+    return {
+      job: id,
+      plane,
+      timeoutMs: config.clientTimeoutSeconds * 1000,
+      said: () => this.#said,
+      forget: async () => {
+        await owner.unfinalize();
+        this.#said = null;
+      },
+    };
   }
 
   #count(record: JobRecord): void {

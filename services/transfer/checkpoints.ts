@@ -15,15 +15,21 @@ export type CheckpointBase = Pick<Checkpoint, 'source' | 'target' | 'layout' | '
 export class Checkpoints {
   readonly zeroed: Coverage;
   readonly copied: Coverage;
+  /** Nothing more comes from the client. */
+  complete = false;
   /** What was recorded last; null: nothing yet. */
   #recorded: Checkpoint | null = null;
 
-  /** @param earlier  the checkpoint that the job goes on from; null: from nothing */
+  /**
+   * @param earlier  the checkpoint that the job goes on from; null: from nothing
+   * @param collect  adds what others than this job's own steps have settled, just before each flush
+   */
   constructor(
     private readonly run: JobRun,
     private readonly target: TargetHandle,
     private readonly base: CheckpointBase,
     earlier: Checkpoint | null,
+    private readonly collect: (copied: Coverage) => void = () => {},
   ) {
     this.zeroed = new Coverage(earlier?.zeroed);
     this.copied = new Coverage(earlier?.copied);
@@ -45,6 +51,7 @@ export class Checkpoints {
    */
   async flush(): Promise<void> {
     const { workers, progress } = this.run;
+    this.collect(this.copied);
     const done = progress.doneBytes;
     const snapshot = this.#snapshot();
     await workers.run('flush', { target: this.target });
@@ -122,6 +129,7 @@ export class Checkpoints {
       target: { ...this.base.target, generation: null },
       zeroed: this.zeroed.toPacked(),
       copied: this.copied.toPacked(),
+      ...(this.complete ? { complete: true } : {}),
     };
   }
 }

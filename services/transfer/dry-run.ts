@@ -1,8 +1,15 @@
 /** A dry run: the plan of a job, made by looking only. Nothing is written, created, resized or kept open. */
 
+import { FerryError } from '../../shared/errors.js';
 import type { StorageLimits } from '../../shared/nbd-roots.js';
 import { pack } from '../../shared/ranges.js';
-import type { JobRequest, Plan, UploadRequest, ZeroRequest } from '../../shared/schemas/job.js';
+import {
+  isClientUpload,
+  type JobRequest,
+  type Plan,
+  type StoredUpload,
+  type ZeroRequest,
+} from '../../shared/schemas/job.js';
 import { ControlBlock } from '../../workers/control.js';
 import type { Workers } from '../../workers/pool.js';
 import { sourceRequest, targetRequest } from './job.js';
@@ -12,12 +19,14 @@ import { settledRanges, zeroPlan } from './zero-plan.js';
 
 /** @throws what opening the job's source and target throws */
 export async function planJob(workers: Workers, limits: StorageLimits, request: JobRequest): Promise<Plan> {
-  return request.kind === 'upload'
-    ? await planUpload(workers, limits, request)
-    : await planZero(workers, limits, request);
+  if (request.kind === 'zero') return await planZero(workers, limits, request);
+  if (request.kind === 'download' || isClientUpload(request)) {
+    throw new FerryError('NOT_SUPPORTED', 'a job whose client does the work has no plan', { field: 'kind' });
+  }
+  return await planUpload(workers, limits, request as StoredUpload);
 }
 
-async function planUpload(workers: Workers, limits: StorageLimits, request: UploadRequest): Promise<Plan> {
+async function planUpload(workers: Workers, limits: StorageLimits, request: StoredUpload): Promise<Plan> {
   const source = await workers.run('openSource', sourceRequest(request.source, limits));
   try {
     const extents = await workers.run('extents', { handle: source, control: new ControlBlock().memory });
@@ -41,7 +50,7 @@ async function planUpload(workers: Workers, limits: StorageLimits, request: Uplo
 }
 
 /** What the job will most likely choose; it measures before it chooses, a dry run must not. */
-function guess(request: UploadRequest, target: TargetFacts, layout: UploadLayout, cheapZero: boolean | null): Strategy {
+function guess(request: StoredUpload, target: TargetFacts, layout: UploadLayout, cheapZero: boolean | null): Strategy {
   const { allocation } = request.options;
   const holes = layout.holes.length / 2;
   if (!needsZeroing({ ...target, allocation, holes })) return chooseUpload(request, target, layout, null);

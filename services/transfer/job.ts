@@ -4,9 +4,10 @@ import type { Log } from '../../shared/log.js';
 import type { StorageLimits } from '../../shared/nbd-roots.js';
 import { parseNbdUri } from '../../shared/nbd-uri.js';
 import type { Checkpoint } from '../../shared/queue/checkpoint.js';
-import type { JobRequest, JobResult, Plan, Source } from '../../shared/schemas/job.js';
+import type { JobResult, Plan, StoredSource, UploadRequest, ZeroRequest } from '../../shared/schemas/job.js';
 import type { Workers } from '../../workers/pool.js';
 import type { Handle } from '../../workers/storage/handle.js';
+import type { ClientSide } from './data-plane.js';
 import { cut, sum } from './layout.js';
 import type { Owner } from './owner.js';
 import type { JobProgress } from './progress.js';
@@ -26,6 +27,8 @@ export interface JobRun {
   readonly throttle: Throttle;
   /** What earlier attempts made durable; null: nothing. */
   readonly checkpoint: Checkpoint | null;
+  /** Of a job with a client; null where nothing serves clients. */
+  readonly client: ClientSide | null;
   /** null while nobody wants it to stop. */
   readonly stopping: () => StopReason | null;
 }
@@ -90,11 +93,12 @@ export async function withHandles<T>(
   return value;
 }
 
-export function makeResult(progress: JobProgress, plan: Plan, startedMs: number): JobResult {
+/** @param plan  null: a client did the work */
+export function makeResult(progress: JobProgress, plan: Plan | null, startedMs: number): JobResult {
   progress.end();
   const { control } = progress;
   return {
-    plan,
+    ...(plan === null ? {} : { plan }),
     durationMs: roundMs(performance.now() - startedMs),
     phases: roundPhases(progress),
     copiedBytes: control.read('copied'),
@@ -114,13 +118,13 @@ export function roundPhases({ phaseMs }: JobProgress): JobResult['phases'] {
 }
 
 /** What opening a source takes. */
-export function sourceRequest(source: Source, limits: StorageLimits) {
+export function sourceRequest(source: StoredSource, limits: StorageLimits) {
   if (source.type === 'nbd') return { nbd: parseNbdUri(source.uri, 'source.uri'), ...limits };
   return { path: source.path, roots: limits.roots };
 }
 
 /** The part of opening a target that follows from the request alone. */
-export function targetRequest(request: JobRequest, limits: StorageLimits, attempt: number) {
+export function targetRequest(request: UploadRequest | ZeroRequest, limits: StorageLimits, attempt: number) {
   const { target } = request;
   // An earlier attempt has written: the target is not what the client vouched for any more.
   const declaredZero = request.kind === 'upload' && request.options.targetIsZero && attempt === 1;

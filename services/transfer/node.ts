@@ -15,6 +15,7 @@ import type { NodeJobs } from '../../shared/queue/records.js';
 import type { Workers } from '../../workers/pool.js';
 import { Attempt } from './attempt.js';
 import { BusyPatience } from './busy-patience.js';
+import type { DataPlane } from './data-plane.js';
 import { planJob } from './dry-run.js';
 import { Gate } from './gate.js';
 import { Heartbeat } from './heartbeat.js';
@@ -43,6 +44,8 @@ export interface TransferNodeOptions {
   /** The caller closes them, after the node. */
   readonly workers: Workers;
   readonly jobs: NodeJobs & Pick<JobStore, 'beat'>;
+  /** Serves clients of jobs. */
+  readonly plane: DataPlane;
   readonly version: string;
   /** What the node measures is registered here. */
   readonly metrics: Registry;
@@ -81,7 +84,7 @@ export async function startTransferNode(options: TransferNodeOptions): Promise<T
     try {
       await gate.pass(async () => {
         if (gate.full) rest();
-        const attempt = new Attempt({ workers, jobs, config, log, metrics, bucket, mayWait: busy.mayWait }, job, token);
+        const attempt = new Attempt({ ...options, metrics, bucket, mayWait: busy.mayWait }, job, token);
         running.set(id, attempt);
         if (closing) attempt.stop('shutdown');
         try {

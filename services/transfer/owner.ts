@@ -8,7 +8,7 @@ import { FerryError } from '../../shared/errors.js';
 import type { Log } from '../../shared/log.js';
 import type { Checkpoint } from '../../shared/queue/checkpoint.js';
 import type { JobRecord, NodeJobs } from '../../shared/queue/records.js';
-import type { JobPhase, Progress } from '../../shared/schemas/job.js';
+import type { ClientOffer, JobPhase, Progress } from '../../shared/schemas/job.js';
 import type { ControlBlock } from '../../workers/control.js';
 
 /** What a job needs of its owner; all of them throw LEASE_LOST when the job is somebody else's by now. */
@@ -31,6 +31,10 @@ export interface Owner {
    * @param progress  it claims more than the one before
    */
   save(checkpoint: Checkpoint, progress: boolean): Promise<void>;
+  /** Says where the job's client sends or reads. @throws FerryError QUEUE_UNAVAILABLE */
+  offer(offer: ClientOffer): Promise<void>;
+  /** The client must go on: what it had sent was lost. @throws FerryError QUEUE_UNAVAILABLE */
+  unfinalize(): Promise<void>;
 }
 
 /** For work that no queue knows of. */
@@ -39,6 +43,8 @@ export const UNSHARED: Owner = {
   confirm: async () => {},
   begin: async () => {},
   save: async () => {},
+  offer: async () => {},
+  unfinalize: async () => {},
 };
 
 /** Redis is asked again when the last answer is older: a step is dispatched every few ms at the most. */
@@ -119,6 +125,16 @@ export class LeaseOwner implements Owner {
       return;
     }
     throw this.#lostError();
+  }
+
+  async offer(offer: ClientOffer): Promise<void> {
+    const { id, attempt } = this.record;
+    if (!(await this.#whileLeased(this.jobs.offer(id, attempt, offer)))) throw this.#lostError();
+  }
+
+  async unfinalize(): Promise<void> {
+    const { id, attempt } = this.record;
+    if (!(await this.#whileLeased(this.jobs.unfinalize(id, attempt)))) throw this.#lostError();
   }
 
   #recorded(): void {

@@ -4,7 +4,7 @@
  */
 import { asFerryError } from '../../shared/errors.js';
 import type { Checkpoint } from '../../shared/queue/checkpoint.js';
-import type { JobResult, Plan, UploadRequest } from '../../shared/schemas/job.js';
+import type { JobResult, Plan, StoredUpload } from '../../shared/schemas/job.js';
 import type { SourceHandle, TargetHandle } from '../../workers/storage/handle.js';
 import { PROBE_BYTES, type ZeroCost } from '../../workers/storage/zero-cost.js';
 import { zeroMethods } from '../../workers/storage/zero-ladder.js';
@@ -30,7 +30,7 @@ import { verifyCopy } from './verify.js';
 import { zeroRanges } from './zero-ranges.js';
 
 /** @throws FerryError what any of its steps throws; nothing is written before opening and mapping went well */
-export async function runUpload(run: JobRun, request: UploadRequest): Promise<JobResult> {
+export async function runUpload(run: JobRun, request: StoredUpload): Promise<JobResult> {
   const startedMs = performance.now();
   const { workers, progress, config } = run;
   const control = progress.control.memory;
@@ -79,7 +79,7 @@ class Upload {
 
   constructor(
     private readonly job: JobRun,
-    private readonly request: UploadRequest,
+    private readonly request: StoredUpload,
     private readonly source: SourceHandle,
     target: TargetHandle,
     private readonly layout: UploadLayout,

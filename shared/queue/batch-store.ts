@@ -7,7 +7,7 @@ import type { Redis } from 'ioredis';
 import { v7 as uuidv7 } from 'uuid';
 import { FerryError } from '../errors.js';
 import type { BatchRequest } from '../schemas/batch.js';
-import type { JobRequest, JobState } from '../schemas/job.js';
+import type { JobState, UploadRequest } from '../schemas/job.js';
 import { storageName } from '../storage-name.js';
 import { type BatchLayout, decodeBatch, decodeDetail, isOver } from './batch-codec.js';
 import type { BatchDetail, Batches, BatchFilter, BatchPage, BatchRecord, CreatedBatch } from './batch-records.js';
@@ -168,7 +168,7 @@ export class BatchStore implements Batches {
 }
 
 /** The jobs that a batch consists of, in its order. Labels of the disk go before those of its VM and of the batch. */
-export function diskRequests(batch: BatchRequest): { vm: string; request: JobRequest }[] {
+export function diskRequests(batch: BatchRequest): { vm: string; request: UploadRequest }[] {
   return batch.vms.flatMap((vm) =>
     vm.disks.map(({ source, target, options, labels }) => ({
       vm: vm.name,

@@ -30,4 +30,6 @@ export interface Checkpoint {
   readonly zeroed: readonly number[];
   /** Ranges in which all data of the source is on the target. */
   readonly copied: readonly number[];
+  /** Of an upload by a client: it has said that it has sent all, and `copied` is all of that. */
+  readonly complete?: true;
 }

@@ -11,7 +11,10 @@ import type { Config } from '../config.js';
 import { FerryError } from '../errors.js';
 import type { Log } from '../log.js';
 import {
+  type ClientOffer,
   ENDED_STATES,
+  type FinalizeRequest,
+  isClientUpload,
   type JobError,
   type JobKind,
   type JobPatch,
@@ -160,8 +163,9 @@ export class JobStore implements NodeJobs {
   async create(request: JobRequest, options: CreateOptions = {}): Promise<CreatedJob> {
     const id = uuidv7();
     const text = canonicalJson(request);
-    const { kind, pool, target } = request;
-    const { priority, bandwidthBytesPerSecond } = request.options;
+    const { kind, pool } = request;
+    const { priority } = request.options;
+    const bandwidth = 'bandwidthBytesPerSecond' in request.options ? request.options.bandwidthBytesPerSecond : null;
     const keyHash = options.idempotencyKey === undefined ? '' : sha256(options.idempotencyKey);
     const created = toCreated(
       await this.#run(
@@ -171,8 +175,8 @@ export class JobStore implements NodeJobs {
         pool,
         text,
         priority,
-        bandwidthBytesPerSecond ?? 0,
-        storageName(target),
+        bandwidth ?? 0,
+        request.kind === 'download' ? '' : storageName(request.target),
         keyHash,
         sha256(text),
       ),
@@ -281,6 +285,23 @@ export class JobStore implements NodeJobs {
     return record;
   }
 
+  /**
+   * The client of a job has sent or read all. Safe to repeat: what it said first counts.
+   * @throws FerryError JOB_NOT_FOUND
+   * @throws FerryError JOB_STATE_CONFLICT  it does not run, or has no client
+   */
+  async finalize(id: string, said: FinalizeRequest): Promise<JobRecord> {
+    const { request } = await this.#need(id);
+    if (!isClientUpload(request) && request.kind !== 'download') {
+      throw new FerryError('JOB_STATE_CONFLICT', 'the job has no client: it completes by itself');
+    }
+    const [answer, state] = await this.#run('finalize', id, JSON.stringify(said));
+    if (answer === 'missing') throw notFound(id);
+    if (answer === 'conflict')
+      throw new FerryError('JOB_STATE_CONFLICT', `the job is ${state}: it cannot be finalized`);
+    return await this.#need(id);
+  }
+
   /** Every node that was heard of within a day. */
   async nodes(): Promise<NodeView[]> {
     return await listNodes(this.#run, this.#config.leaseMs);
@@ -343,6 +364,14 @@ export class JobStore implements NodeJobs {
     return (await this.#run('checkpoint', id, attempt, encodeJson(checkpoint), progress ? '1' : '0')) === 1;
   }
 
+  async offer(id: string, attempt: number, offer: ClientOffer): Promise<boolean> {
+    return (await this.#run('offer', id, attempt, JSON.stringify(offer))) === 1;
+  }
+
+  async unfinalize(id: string, attempt: number): Promise<boolean> {
+    return (await this.#run('unfinalize', id, attempt)) === 1;
+  }
+
   /** Keeps trying for a minute while Redis is away: the job would wait for its lease to run out otherwise. */
   async suspend(id: string, attempt: number): Promise<boolean> {
     const owned = await persistently(() => this.#run('suspend', id, attempt));
@@ -377,15 +406,17 @@ export class JobStore implements NodeJobs {
     let done = false;
     const look = () => {
       if (done) return;
-      // Three fields only: this runs after each of the job's own reports, and a record may hold many ranges.
-      const fields = () => this.#redis.hmget(keys.job(id), 'cancelRequested', 'pauseRequested', 'bandwidth');
+      // A few fields only: this runs after each of the job's own reports, and a record may hold many ranges.
+      const fields = () =>
+        this.#redis.hmget(keys.job(id), 'cancelRequested', 'pauseRequested', 'bandwidth', 'finalize');
       persistently(() => queueCall(fields)).then(
-        ([cancel, pause, bandwidth]) => {
+        ([cancel, pause, bandwidth, finalize]) => {
           if (done) return;
           callback({
             cancel: cancel === '1',
             pause: pause === '1',
             bandwidthBytesPerSecond: decodeBandwidth(bandwidth),
+            finalize: finalize ? (JSON.parse(finalize) as FinalizeRequest) : null,
           });
         },
         (err) => this.#log.warn({ err, job: id }, 'cannot see what is wanted of the job'),

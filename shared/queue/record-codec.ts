@@ -1,5 +1,15 @@
 /** A job record as Redis keeps it: a flat hash of strings, '' for null, times in ms of the Redis clock. */
-import type { JobError, JobKind, JobPhase, JobRequest, JobResult, JobState, Progress } from '../schemas/job.js';
+import type {
+  ClientOffer,
+  FinalizeRequest,
+  JobError,
+  JobKind,
+  JobPhase,
+  JobRequest,
+  JobResult,
+  JobState,
+  Progress,
+} from '../schemas/job.js';
 import type { Checkpoint } from './checkpoint.js';
 import type { JobRecord } from './records.js';
 
@@ -28,6 +38,8 @@ export function decodeRecord(hash: RecordHash): JobRecord | null {
     priority: Number(hash.priority ?? 0),
     bandwidthBytesPerSecond: decodeBandwidth(hash.bandwidth),
     checkpoint: json<Checkpoint>(hash, 'checkpoint'),
+    offer: json<ClientOffer>(hash, 'offer'),
+    finalize: json<FinalizeRequest>(hash, 'finalize'),
     createdAt: time(hash, 'createdAt') as string,
     startedAt: time(hash, 'startedAt'),
     endedAt: time(hash, 'endedAt'),

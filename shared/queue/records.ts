@@ -4,7 +4,17 @@
  * `attempt` grows by one with each start and is the fencing token of the record: what a node writes
  * under an older attempt is refused.
  */
-import type { JobError, JobKind, JobPhase, JobRequest, JobResult, JobState, Progress } from '../schemas/job.js';
+import type {
+  ClientOffer,
+  FinalizeRequest,
+  JobError,
+  JobKind,
+  JobPhase,
+  JobRequest,
+  JobResult,
+  JobState,
+  Progress,
+} from '../schemas/job.js';
 import type { Checkpoint } from './checkpoint.js';
 
 export interface JobRecord {
@@ -32,6 +42,10 @@ export interface JobRecord {
   readonly bandwidthBytesPerSecond: number | null;
   /** What is known durable of the job's target; null: nothing. */
   readonly checkpoint: Checkpoint | null;
+  /** Where its client sends or reads now; null: it cannot. */
+  readonly offer: ClientOffer | null;
+  /** What its client said when it had sent or read all; null: it has not. */
+  readonly finalize: FinalizeRequest | null;
   /** RFC 3339, UTC. */
   readonly createdAt: string;
   readonly startedAt: string | null;
@@ -51,6 +65,7 @@ export interface Wishes {
   readonly cancel: boolean;
   readonly pause: boolean;
   readonly bandwidthBytesPerSecond: number | null;
+  readonly finalize: FinalizeRequest | null;
 }
 
 /** `held`: nobody else may write the target now. `previous`: the job that wrote it last; null: none of ours. */
@@ -80,6 +95,10 @@ export interface NodeJobs {
    * has taken it after that, the attempt owns its job no longer.
    */
   hold(id: string, attempt: number, target: string): Promise<Hold>;
+  /** Says where the job's client sends or reads. @returns false as `report` */
+  offer(id: string, attempt: number, offer: ClientOffer): Promise<boolean>;
+  /** Forgets that the client has said that it is done: it must send again what was lost. @returns false as `report` */
+  unfinalize(id: string, attempt: number): Promise<boolean>;
   /**
    * Records what a flush has confirmed; null: nothing is known of the target any more.
    * @param progress  it claims more than the one before: a job that comes on is not what kills nodes

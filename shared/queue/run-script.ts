@@ -11,6 +11,9 @@ interface Replies {
   report: number;
   hold: string[];
   checkpoint: number;
+  offer: number;
+  finalize: string[];
+  unfinalize: number;
   requeue: number;
   suspend: number;
   finish: number;

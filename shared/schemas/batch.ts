@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { JobId, PoolName, Size, Timestamp } from './common.js';
-import { JobError, JobPhase, JobState, Labels, Progress, Source, Target, UploadOptions } from './job.js';
+import { JobError, JobPhase, JobState, Labels, Progress, StoredSource, Target, UploadOptions } from './job.js';
 
 /** Bounded by the size of a request's body as well. */
 export const MAX_DISKS = 10_000;
@@ -19,7 +19,7 @@ const Name = z
 
 export const BatchDisk = z
   .strictObject({
-    source: Source,
+    source: StoredSource,
     target: Target,
     options: UploadOptions.prefault({}),
     labels: Labels.default({}),

@@ -17,7 +17,7 @@ export const JOB_PHASES = ['opening', 'mapping', 'zeroing', 'copying', 'flushing
 export const JobPhase = z.enum(JOB_PHASES);
 export type JobPhase = z.infer<typeof JobPhase>;
 
-export const JobKind = z.enum(['upload', 'zero']);
+export const JobKind = z.enum(['upload', 'zero', 'download']);
 export type JobKind = z.infer<typeof JobKind>;
 
 export const FileSource = z
@@ -30,7 +30,17 @@ export const FileSource = z
 export const NbdSource = z
   .strictObject({ type: z.literal('nbd').describe('an export of an NBD server'), uri: NbdUri })
   .meta({ id: 'NbdSource' });
-export const Source = z.discriminatedUnion('type', [FileSource, NbdSource]).meta({ id: 'Source' });
+export const ClientSource = z
+  .strictObject({
+    type: z.literal('client').describe('a client sends the data, to the upload URL that the job has while it runs'),
+    size: Size.min(1).describe('of the image'),
+    format: z.literal('raw').default('raw'),
+  })
+  .meta({ id: 'ClientSource' });
+/** What a node can read by itself. */
+export const StoredSource = z.discriminatedUnion('type', [FileSource, NbdSource]).meta({ id: 'StoredSource' });
+export type StoredSource = z.infer<typeof StoredSource>;
+export const Source = z.discriminatedUnion('type', [FileSource, NbdSource, ClientSource]).meta({ id: 'Source' });
 export type Source = z.infer<typeof Source>;
 
 export const BlockTarget = z.strictObject({ type: z.literal('block'), path: StoragePath }).meta({ id: 'BlockTarget' });
@@ -85,8 +95,32 @@ export const UploadRequest = z
     options: UploadOptions.prefault({}),
     ...common,
   })
+  .superRefine(({ source, options }, context) => {
+    if (source.type !== 'client') return;
+    const refuse = (option: string, why: string) =>
+      context.addIssue({ code: 'custom', path: ['options', option], message: why });
+    if (options.bandwidthBytesPerSecond !== null)
+      refuse('bandwidthBytesPerSecond', 'the client decides how fast it sends');
+    if (options.verify) refuse('verify', 'give the checksum when the job is finalized');
+  })
   .meta({ id: 'UploadRequest' });
 export type UploadRequest = z.infer<typeof UploadRequest>;
+export type StoredUpload = UploadRequest & { readonly source: StoredSource };
+export type ClientUpload = UploadRequest & { readonly source: z.infer<typeof ClientSource> };
+
+export function isClientUpload(request: JobRequest): request is ClientUpload {
+  return request.kind === 'upload' && request.source.type === 'client';
+}
+
+export const DownloadRequest = z
+  .strictObject({
+    kind: z.literal('download').describe('a client reads the source, from the URL that the job has while it runs'),
+    source: StoredSource,
+    options: UploadOptions.pick({ priority: true }).prefault({}),
+    ...common,
+  })
+  .meta({ id: 'DownloadRequest' });
+export type DownloadRequest = z.infer<typeof DownloadRequest>;
 
 export const ZeroRange = z
   .strictObject({ start: Size, length: Size.min(1) })
@@ -103,11 +137,48 @@ export const ZeroRequest = z
   .meta({ id: 'ZeroRequest' });
 export type ZeroRequest = z.infer<typeof ZeroRequest>;
 
-export const JobRequest = z.discriminatedUnion('kind', [UploadRequest, ZeroRequest]).meta({ id: 'JobRequest' });
+export const JobRequest = z
+  .discriminatedUnion('kind', [UploadRequest, ZeroRequest, DownloadRequest])
+  .meta({ id: 'JobRequest' });
 /** A validated request, defaults filled in. */
 export type JobRequest = z.infer<typeof JobRequest>;
 /** A request as a client writes it. */
 export type JobRequestInput = z.input<typeof JobRequest>;
+
+/** What a client says when it has sent all, or read all. */
+export const FinalizeRequest = z
+  .strictObject({
+    checksum: z
+      .strictObject({
+        algorithm: z.string().min(1).max(40),
+        blockSize: Size.min(4096)
+          .max(16 * 1024 * 1024)
+          .multipleOf(4096),
+        checksum: z.string().regex(/^[0-9a-f]{2,256}$/, 'must be hexadecimal digits'),
+      })
+      .optional()
+      .describe('of the whole image, as GET /images/{id}/checksum gives it; the job compares it with its target'),
+  })
+  .meta({ id: 'FinalizeRequest' });
+export type FinalizeRequest = z.infer<typeof FinalizeRequest>;
+
+/** Where a client sends or reads, as a node offers it while the job runs. */
+export const ClientOffer = z.object({
+  url: z.string().describe('of an image of the data plane; speak the imageio protocol to it'),
+  local: z.string().nullable().describe('unix socket of the same on the node; null: none'),
+});
+export type ClientOffer = z.infer<typeof ClientOffer>;
+
+export const UploadOffer = ClientOffer.extend({
+  durable: z
+    .array(z.tuple([Size, Size]))
+    .describe('[start, length] of what is known to survive a crash of the node: it need not be sent again'),
+});
+
+export type TargetInput = z.input<typeof Target>;
+export type StoredSourceInput = z.input<typeof StoredSource>;
+/** A request for an upload that a node does by itself. */
+export type ImportInput = Extract<JobRequestInput, { kind: 'upload' }> & { readonly source: StoredSourceInput };
 
 /** What may be changed of a job that has not ended. */
 export const JobPatch = z
@@ -174,10 +245,10 @@ export type Checksum = z.infer<typeof Checksum>;
 
 export const JobResult = z
   .object({
-    plan: Plan,
+    plan: Plan.optional().describe('left out where a client did the work'),
     durationMs: z.number(),
     phases: z.partialRecord(JobPhase, z.number()).describe('milliseconds by phase'),
-    copiedBytes: Size.describe('bytes written from the source'),
+    copiedBytes: Size.describe('bytes written from the source; of a download: read'),
     resumedBytes: Size.describe('bytes that an earlier attempt had made durable; not done again'),
     detectedZeroBytes: Size.describe('bytes of data extents that turned out to be zeroes'),
     zeroed: z.array(MethodUse),
@@ -207,15 +278,17 @@ export const JobView = z
     labels: z.record(z.string(), z.string()),
     batch: z.object({ id: JobId, vm: z.string() }).nullable().describe('where the job is a disk of a batch'),
     source: Source.optional(),
-    target: Target,
+    target: Target.optional(),
     ranges: z.array(ZeroRange).optional().describe('of a zero job; left out in lists'),
-    options: z.union([UploadOptions, ZeroOptions]),
+    options: z.union([UploadOptions, ZeroOptions, DownloadRequest.shape.options]),
+    upload: UploadOffer.nullable().optional().describe('of an upload by a client; null while it cannot send'),
+    download: ClientOffer.nullable().optional().describe('of a download; null while it cannot read'),
     progress: Progress.nullable(),
     result: JobResult.optional(),
     error: JobError.optional().describe('why it failed; while it waits for another try: why the last one failed'),
     attempt: Size.describe('how often it has been started'),
     node: z.string().nullable(),
-    requested: z.enum(['cancel', 'pause']).nullable().describe('asked for, and not done yet'),
+    requested: z.enum(['cancel', 'pause', 'finalize']).nullable().describe('asked for, and not done yet'),
     createdAt: Timestamp,
     startedAt: Timestamp.nullable(),
     endedAt: Timestamp.nullable(),

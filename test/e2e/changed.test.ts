@@ -1,7 +1,7 @@
 /** Source or target is not what it was when a job was interrupted: it is seen, and the job starts from the beginning. */
 import { copyFile, rename, stat, utimes } from 'node:fs/promises';
 import { expect } from 'chai';
-import type { JobRequestInput, JobView } from '../../shared/schemas/job.js';
+import type { JobRequestInput, JobView, TargetInput } from '../../shared/schemas/job.js';
 import { assertSameBytes, assertZero, fill, makeImage } from '../helpers/bytes.js';
 import { Cluster } from '../helpers/cluster.js';
 import { hasCommand } from '../helpers/command.js';
@@ -39,14 +39,14 @@ describe('a job that was interrupted, and what changed meanwhile', function () {
     await image(source, SIZE, count);
   });
 
-  const file = (): JobRequestInput['target'] => ({ type: 'file', path });
+  const file = (): TargetInput => ({ type: 'file', path });
 
-  function upload(from: string, target: JobRequestInput['target'], options: object = {}): JobRequestInput {
+  function upload(from: string, target: TargetInput, options: object = {}): JobRequestInput {
     return { kind: 'upload', source: { type: 'file', path: from }, target, options };
   }
 
   /** Submits a slow job and waits until a third of it is on record as durable. */
-  async function halfWay(target: JobRequestInput['target']): Promise<string> {
+  async function halfWay(target: TargetInput): Promise<string> {
     const id = await cluster.submit(upload(source, target, { bandwidthBytesPerSecond: 16 * MiB }));
     await cluster.until(id, 'a third is durable', ({ checkpoint }) => (checkpoint?.copied[1] ?? 0) >= SIZE / 3);
     return id;

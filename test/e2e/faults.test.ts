@@ -2,7 +2,7 @@
 
 import { truncate, unlink } from 'node:fs/promises';
 import { expect } from 'chai';
-import type { JobRequestInput } from '../../shared/schemas/job.js';
+import type { ImportInput, TargetInput } from '../../shared/schemas/job.js';
 import { assertSameBytes, fill, firstDifference, makeImage } from '../helpers/bytes.js';
 import { hasCommand } from '../helpers/command.js';
 import { attachLoop, needsLoop } from '../helpers/loop.js';
@@ -36,7 +36,7 @@ describe('a job whose storage fails', function () {
     await dir?.release();
   });
 
-  const upload = (path: string, target: JobRequestInput['target']): JobRequestInput => ({
+  const upload = (path: string, target: TargetInput): ImportInput => ({
     kind: 'upload',
     source: { type: 'file', path },
     target,

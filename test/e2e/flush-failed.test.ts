@@ -1,7 +1,7 @@
 /** A flush that fails: nobody knows what of the bytes since the last good one is on the disk, so none of it counts. */
 
 import { expect } from 'chai';
-import type { JobRequestInput } from '../../shared/schemas/job.js';
+import type { TargetInput } from '../../shared/schemas/job.js';
 import { storageName } from '../../shared/storage-name.js';
 import { assertSameBytes, makeImage } from '../helpers/bytes.js';
 import { Cluster } from '../helpers/cluster.js';
@@ -34,7 +34,7 @@ describe('a job whose target cannot be flushed any more', function () {
     await dir?.release();
   });
 
-  async function failThenRetry(target: JobRequestInput['target']): Promise<void> {
+  async function failThenRetry(target: TargetInput): Promise<void> {
     await using trace = await traceCalls(cluster.pid('a'), storageName(target), ['fdatasync:error=EIO:when=4+']);
     const id = await cluster.submit({
       kind: 'upload',

@@ -64,8 +64,8 @@ describe('ferry serve imports images', function () {
     });
     const job = await service.ended(id);
     expect(job.state).to.equal('completed');
-    expect(job.result?.plan.strategy).to.equal('no-zero');
-    expect(job.result?.plan.proof).to.equal('created');
+    expect(job.result?.plan?.strategy).to.equal('no-zero');
+    expect(job.result?.plan?.proof).to.equal('created');
     await assertSameBytes(source, target);
     expect(await allocatedBytes(target)).to.be.at.most((await allocatedBytes(source)) + MiB);
     expect((await stat(target)).mode & 0o077, 'nobody else may read a guest’s disk').to.equal(0);

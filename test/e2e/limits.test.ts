@@ -1,7 +1,7 @@
 /** Limits over two nodes, seen from the API through the whole run: never more at once, and who is urgent is next. */
 import { expect } from 'chai';
 import type { BatchRequestInput, BatchView } from '../../shared/schemas/batch.js';
-import type { JobRequestInput, JobView } from '../../shared/schemas/job.js';
+import type { ImportInput, JobView } from '../../shared/schemas/job.js';
 import { makeImage } from '../helpers/bytes.js';
 import { Cluster, isOver } from '../helpers/cluster.js';
 import { type TempDir, tempDir } from '../helpers/temp.js';
@@ -24,7 +24,7 @@ describe('limits over two nodes', function () {
     await dir?.release();
   });
 
-  const upload = (name: string, options: object = {}): JobRequestInput & { kind: 'upload' } => ({
+  const upload = (name: string, options: object = {}): ImportInput => ({
     kind: 'upload',
     source: { type: 'file', path: dir.join('source.img') },
     target: { type: 'file', path: dir.join(name) },

@@ -1,7 +1,7 @@
 /** A node that is killed in the middle of a job: the next attempt does only what the last checkpoint does not cover. */
 import { expect } from 'chai';
 import type { Checkpoint } from '../../shared/queue/checkpoint.js';
-import type { JobRequestInput } from '../../shared/schemas/job.js';
+import type { JobRequestInput, TargetInput } from '../../shared/schemas/job.js';
 import { assertSameBytes, assertZero, fill, makeImage } from '../helpers/bytes.js';
 import { Cluster } from '../helpers/cluster.js';
 import { hasCommand } from '../helpers/command.js';
@@ -35,7 +35,7 @@ describe('a job whose node is killed after a checkpoint', function () {
     await dir?.release();
   });
 
-  const upload = (target: JobRequestInput['target'], options: object = {}): JobRequestInput => ({
+  const upload = (target: TargetInput, options: object = {}): JobRequestInput => ({
     kind: 'upload',
     source: { type: 'file', path: source },
     target,
@@ -85,7 +85,7 @@ describe('a job whose node is killed after a checkpoint', function () {
     const id = await cluster.submit(upload({ type: 'file', path }, { allocation: 'sparse' }));
     const { job, checkpoint, calls } = await killAndTrace(cluster, id, path);
     expect(job.state).to.equal('completed');
-    expect(job.result?.plan.proof, 'what was proven then still holds').to.equal('created');
+    expect(job.result?.plan?.proof, 'what was proven then still holds').to.equal('created');
     expectNothingTwice(calls, checkpoint);
     const { copiedBytes = 0, resumedBytes = 0, plan } = job.result ?? {};
     expect(copiedBytes + resumedBytes).to.equal(plan?.dataBytes);

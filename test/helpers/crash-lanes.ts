@@ -3,7 +3,7 @@
  * round the target is filled with old data, so that a byte that was not written or not zeroed is found.
  */
 import { copyFile, open, rm } from 'node:fs/promises';
-import type { JobRequestInput } from '../../shared/schemas/job.js';
+import type { ImportInput, JobRequestInput, TargetInput } from '../../shared/schemas/job.js';
 import { assertSameBytes, assertZero, fill, makeImage, patternBytes, readRange } from './bytes.js';
 import { attachLoop, type LoopDevice } from './loop.js';
 import { memoryDisk } from './memory-disk.js';
@@ -26,12 +26,12 @@ export interface Lane {
 export interface Lanes extends AsyncDisposable {
   readonly singles: readonly Lane[];
   /** Disks of one batch. */
-  readonly disks: readonly (Lane & { readonly request: JobRequestInput & { kind: 'upload' } })[];
+  readonly disks: readonly (Lane & { readonly request: ImportInput })[];
   /** Names of all files that may be in the directory. */
   readonly files: readonly string[];
 }
 
-type UploadOptions = (JobRequestInput & { kind: 'upload' })['options'];
+type UploadOptions = ImportInput['options'];
 
 /** @param rate  bytes a second of each job, so that it lasts long enough to be killed */
 export async function makeLanes(dir: TempDir, rate: number): Promise<Lanes> {
@@ -48,7 +48,7 @@ export async function makeLanes(dir: TempDir, rate: number): Promise<Lanes> {
     devices.push(await made);
     return (await made).path;
   };
-  const upload = (target: JobRequestInput['target'], options: UploadOptions = {}) => ({
+  const upload = (target: TargetInput, options: UploadOptions = {}) => ({
     kind: 'upload' as const,
     source: { type: 'file' as const, path: source },
     target,

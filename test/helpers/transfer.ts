@@ -7,7 +7,13 @@ import { Throttle } from '../../services/transfer/throttle.js';
 import { runUpload } from '../../services/transfer/upload.js';
 import { runZero } from '../../services/transfer/zero.js';
 import { createLog } from '../../shared/log.js';
-import { JobRequest, type JobRequestInput, type JobResult } from '../../shared/schemas/job.js';
+import {
+  isClientUpload,
+  JobRequest,
+  type JobRequestInput,
+  type JobResult,
+  type StoredUpload,
+} from '../../shared/schemas/job.js';
 import { MiB } from '../../shared/units.js';
 import { ControlBlock } from '../../workers/control.js';
 import { Workers } from '../../workers/pool.js';
@@ -28,6 +34,7 @@ export function jobRun(workers: Workers, storageRoots: readonly string[], flushI
     owner: UNSHARED,
     throttle: new Throttle(),
     checkpoint: null,
+    client: null,
     stopping: () => null,
   };
 }
@@ -35,7 +42,8 @@ export function jobRun(workers: Workers, storageRoots: readonly string[], flushI
 /** Runs a request as a client writes it; defaults are filled in. */
 export async function runJob(run: JobRun, input: JobRequestInput): Promise<JobResult> {
   const request = JobRequest.parse(input);
-  return request.kind === 'upload' ? await runUpload(run, request) : await runZero(run, request);
+  if (request.kind === 'download' || isClientUpload(request)) throw new Error('a client is needed for that');
+  return request.kind === 'upload' ? await runUpload(run, request as StoredUpload) : await runZero(run, request);
 }
 
 /** Paths of all files and devices that this process has open: the same list before and after means no leak. */

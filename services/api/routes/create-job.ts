@@ -1,14 +1,16 @@
 /** POST /v1/jobs: queue a job, or with `?dryRun=true` only say what it would do. */
-import { JobRequest, Plan } from '../../../shared/schemas/job.js';
+import type { JobRecord } from '../../../shared/queue/records.js';
+import { isClientUpload, JobRequest, Plan } from '../../../shared/schemas/job.js';
 import { readJson } from '../body.js';
-import type { Route } from '../context.js';
+import type { ApiContext, Route } from '../context.js';
 import { IdempotencyHeader, readIdempotencyKey } from '../idempotency.js';
 import { problems } from '../openapi.js';
 import { readQuery } from '../query.js';
 import { CreateQuery, JobAccepted, locationOf } from '../schemas.js';
 import { checkStorage } from '../storage-check.js';
 import { validate } from '../validate.js';
-import { jobAccepted, jobLinks } from '../view.js';
+import { hasEnded } from '../versioned.js';
+import { clientOf, jobAccepted, jobLinks } from '../view.js';
 
 export const createJob: Route = {
   method: 'post',
@@ -65,6 +67,27 @@ export const createJob: Route = {
       if (!created.replayed)
         context.log.info({ job: created.id, kind: job.kind, pool: job.pool, state: 'queued' }, 'queued');
     }
-    response.status(202).location(jobLinks(created.id).self).json(jobAccepted(created));
+    const client = hasClient(job) ? await waitForOffer(context, created.id) : null;
+    const accepted = client === null ? jobAccepted(created) : { ...jobAccepted(client), ...clientOf(client) };
+    response.status(202).location(jobLinks(created.id).self).json(accepted);
   },
 };
+
+/** How long the answer waits for a node to take a job whose client wants to begin. */
+const OFFER_PATIENCE_MS = 10_000;
+
+function hasClient(job: JobRequest): boolean {
+  return job.kind === 'download' || isClientUpload(job);
+}
+
+/** @returns the job when its client can begin, or as it is when that takes too long or the job has ended */
+async function waitForOffer({ jobs, closing }: ApiContext, id: string): Promise<JobRecord | null> {
+  const deadline = Date.now() + OFFER_PATIENCE_MS;
+  let record = await jobs.get(id);
+  while (record !== null && record.offer === null && !hasEnded(record) && !closing.aborted) {
+    const leftMs = deadline - Date.now();
+    if (leftMs <= 0) break;
+    record = await jobs.waitForChange(id, record.version, leftMs, closing);
+  }
+  return record;
+}

@@ -6,6 +6,7 @@ import { cancelBatch } from './cancel-batch.js';
 import { cancelJob } from './cancel-job.js';
 import { createBatch } from './create-batch.js';
 import { createJob } from './create-job.js';
+import { finalizeJob } from './finalize-job.js';
 import { getBatch } from './get-batch.js';
 import { getJob } from './get-job.js';
 import { healthz, readyz } from './health.js';
@@ -20,7 +21,7 @@ import { patchJob } from './patch-job.js';
 
 export function routes(context: ApiContext): readonly Route[] {
   const described: Route[] = [
-    ...[createJob, listJobs, getJob, patchJob, cancelJob, jobEvents, pauseJob, resumeJob, retryJob],
+    ...[createJob, listJobs, getJob, patchJob, cancelJob, jobEvents, pauseJob, resumeJob, retryJob, finalizeJob],
     ...[createBatch, listBatches, getBatch, cancelBatch, batchEvents, pauseBatch, resumeBatch, retryBatch],
     listNodes,
     ...[metrics, healthz, readyz],

@@ -1,11 +1,12 @@
 /** `ferry pause`, `ferry resume`, `ferry set`: what can be changed of a job that has not ended. */
+
 import { type Command, Option } from 'commander';
 import type { JobPatch } from '../../../shared/schemas/job.js';
 import { addClientFlags, type ClientFlags, clientOf } from '../client-flags.js';
 import type { Context } from '../context.js';
 import { followJob } from '../following.js';
 import { parseBandwidthOrNone, parseInteger } from '../parse.js';
-import { formatRate } from '../words.js';
+import { bandwidthOf, formatRate } from '../words.js';
 
 const ID = 'as "ferry import" and "ferry jobs" print it';
 
@@ -57,7 +58,8 @@ export function addSet(program: Command, context: Context): void {
     if (Object.keys(patch).length === 0) command.error('error: nothing to change: give --bandwidth or --priority');
     const job = await clientOf(flags, context).change(id, patch);
     if (flags.json === true) return context.screen.line(JSON.stringify(job));
-    const { bandwidthBytesPerSecond: limit, priority } = job.options;
+    const { priority } = job.options;
+    const limit = bandwidthOf(job);
     const bandwidth = limit === null ? 'no bandwidth limit' : `at most ${formatRate(limit)}`;
     context.screen.line(`job ${job.id}: ${bandwidth}, priority ${priority}`);
   });

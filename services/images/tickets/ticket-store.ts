@@ -46,6 +46,12 @@ export class TicketStore {
     return true;
   }
 
+  /** Of a ticket whose operations have ended. */
+  forget(ticket: Ticket): void {
+    if (this.#tickets.get(ticket.fields.uuid) === ticket) this.#tickets.delete(ticket.fields.uuid);
+    ticket.markGone();
+  }
+
   /** As `remove`, of all. */
   async clear(patienceMs: number): Promise<boolean> {
     const removed = await Promise.all([...this.#tickets.keys()].map((id) => this.remove(id, patienceMs)));

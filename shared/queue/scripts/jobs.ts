@@ -112,6 +112,40 @@ if ARGV[5] == '1' then redis.call('HSET', jobKey(id), 'abandoned', 0) end
 return 1
 `;
 
+// Where a client sends or reads. ARGV: 2 id, 3 attempt, 4 offer → 1, or 0 as report
+const offer = `
+local id = ARGV[2]
+local job = redis.call('HMGET', jobKey(id), 'state', 'attempt')
+if job[1] ~= 'active' or job[2] ~= ARGV[3] then return 0 end
+redis.call('HSET', jobKey(id), 'offer', ARGV[4])
+announce(id)
+return 1
+`;
+
+// ARGV: 2 id, 3 what the client said → 'missing', 'requested', or 'conflict' and the state
+const finalize = `
+local id = ARGV[2]
+local job = redis.call('HMGET', jobKey(id), 'state', 'offer', 'finalize')
+if not job[1] then return { 'missing' } end
+if job[1] ~= 'active' then return { 'conflict', job[1] } end
+-- Said again: the first time counts.
+if job[3] ~= '' then return { 'requested' } end
+if job[2] == '' then return { 'conflict', 'not ready for its client yet' } end
+redis.call('HSET', jobKey(id), 'finalize', ARGV[3])
+announce(id)
+return { 'requested' }
+`;
+
+// What the client had sent is not all durable: it must send again. ARGV: 2 id, 3 attempt → 1, or 0 as report
+const unfinalize = `
+local id = ARGV[2]
+local job = redis.call('HMGET', jobKey(id), 'state', 'attempt')
+if job[1] ~= 'active' or job[2] ~= ARGV[3] then return 0 end
+redis.call('HSET', jobKey(id), 'finalize', '')
+announce(id)
+return 1
+`;
+
 // ARGV: 2 id, 3 attempt, 4 error → 1, or 0 when this attempt does not own the job
 const requeue = `
 local id = ARGV[2]
@@ -285,6 +319,9 @@ export const JOB_SCRIPTS = {
   report,
   hold,
   checkpoint,
+  offer,
+  finalize,
+  unfinalize,
   requeue,
   suspend,
   finish,

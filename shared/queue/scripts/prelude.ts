@@ -76,7 +76,9 @@ end
 local function move(id, to)
   local job = redis.call('HMGET', jobKey(id), 'state', 'pool', 'batch')
   local from, pool, batch = job[1], job[2], job[3]
-  redis.call('HSET', jobKey(id), 'state', to, 'lost', '')
+  -- Whatever a client was offered was offered by an attempt that has ended, or has not begun.
+  redis.call('HSET', jobKey(id), 'state', to, 'lost', '', 'offer', '')
+  if isEnded(to) then redis.call('HSET', jobKey(id), 'finalize', '') end
   if isEnded(to) or to == 'paused' then
     release(id, batch)
     redis.call('HSET', jobKey(id), 'pauseRequested', '0', 'lease', '0', 'phase', '')
@@ -203,7 +205,7 @@ local function record(id, kind, pool, batch, vm, position, request, priority, ba
     'request', request, 'priority', priority, 'bandwidth', bandwidth, 'targetPath', target, 'idem', idem,
     'state', 'queued', 'phase', '', 'progress', '', 'result', '', 'error', '', 'attempt', 0, 'abandoned', 0,
     'node', '', 'lost', '', 'lease', '0', 'target', '', 'checkpoint', '', 'admitted', '0', 'stopped', '0', 'pausedBy', '',
-    'cancelRequested', '0', 'pauseRequested', '0', 'createdAt', now, 'startedAt', '', 'endedAt', '', 'version', 1)
+    'cancelRequested', '0', 'pauseRequested', '0', 'offer', '', 'finalize', '', 'createdAt', now, 'startedAt', '', 'endedAt', '', 'version', 1)
   redis.call('ZADD', base .. 'jobs:all', 0, id)
   redis.call('ZADD', base .. 'jobs:state:queued', 0, id)
   redis.call('ZADD', base .. 'jobs:kind:' .. kind, 0, id)

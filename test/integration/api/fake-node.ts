@@ -7,7 +7,7 @@ import { Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { closeRedis, createRedis, QUEUE_PREFIX, queueName } from '../../../shared/queue/connection.js';
 import type { JobRecord, NodeJobs } from '../../../shared/queue/records.js';
-import type { JobError, JobResult, Progress } from '../../../shared/schemas/job.js';
+import type { JobError, JobResult, Plan, Progress } from '../../../shared/schemas/job.js';
 
 const GB = 1e9;
 
@@ -26,7 +26,7 @@ export function progressOf(percent: number): Progress {
   };
 }
 
-export const result: JobResult = {
+export const result: JobResult & { readonly plan: Plan } = {
   plan: {
     strategy: 'no-zero',
     proof: 'created',

@@ -24,6 +24,7 @@ const OPERATIONS = [
   'GET /v1/jobs/{id}',
   'PATCH /v1/jobs/{id}',
   'GET /v1/jobs/{id}/events',
+  'POST /v1/jobs/{id}/finalize',
   'POST /v1/jobs/{id}/pause',
   'POST /v1/jobs/{id}/resume',
   'POST /v1/jobs/{id}/retry',

@@ -65,7 +65,7 @@ describe('metrics of ferry serve', function () {
   function moved({ result, progress }: JobView) {
     if (result === undefined || progress === null) throw new Error('the job did not complete');
     // What was proven zero needed nothing, and a flush has nothing to confirm there.
-    const given = result.plan.strategy === 'no-zero' ? progress.zeroBytes : 0;
+    const given = result.plan?.strategy === 'no-zero' ? progress.zeroBytes : 0;
     return {
       copied: result.copiedBytes,
       durable: progress.durableBytes - given,

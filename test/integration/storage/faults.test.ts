@@ -188,7 +188,7 @@ describe('storage: faults while a job runs', function () {
       options: { targetIsZero: true, allocation: 'sparse' as const },
     };
     const result = await runJob({ ...jobRun(workers, [dir.path]), attempt: 2 }, request);
-    expect(result.plan.proof).to.not.equal('declared');
+    expect(result.plan?.proof).to.not.equal('declared');
     await assertSameBytes(dir.join('image'), path);
   });
 

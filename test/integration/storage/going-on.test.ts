@@ -1,7 +1,9 @@
 /** What a checkpoint must not be believed for: each time the target was changed by somebody, or by us, since. */
+
 import { truncate } from 'node:fs/promises';
 import { expect } from 'chai';
 import type { JobRun, StopReason } from '../../../services/transfer/job.js';
+import { UNSHARED } from '../../../services/transfer/owner.js';
 import { FerryError } from '../../../shared/errors.js';
 import type { Checkpoint } from '../../../shared/queue/checkpoint.js';
 import { MiB } from '../../../shared/units.js';
@@ -43,8 +45,8 @@ describe('storage: a job that is tried again', function () {
       attempt: attempts,
       checkpoint,
       owner: {
+        ...UNSHARED,
         hold: async () => true,
-        confirm: async () => {},
         begin: async (next) => {
           checkpoint = next;
         },

@@ -4,7 +4,7 @@
  */
 import { open } from 'node:fs/promises';
 import { expect } from 'chai';
-import type { JobResult } from '../../../shared/schemas/job.js';
+import type { JobResult, Plan } from '../../../shared/schemas/job.js';
 import { KiB, MiB } from '../../../shared/units.js';
 import type { Allocation } from '../../../shared/zero-methods.js';
 import type { Workers } from '../../../workers/pool.js';
@@ -127,7 +127,8 @@ async function makeSource(path: string, size: number): Promise<void> {
 
 /** Every byte is counted by exactly one method. */
 function assertAccounting(result: JobResult, target: StorageTarget, scenario: Scenario): void {
-  const { plan, copiedBytes, detectedZeroBytes, zeroed } = result;
+  const { copiedBytes, detectedZeroBytes, zeroed } = result;
+  const plan = result.plan as Plan;
   const { options = {}, before, imageSize } = scenario;
   const settled = options.zeroTail === false ? imageSize : Math.max(target.size, imageSize);
   expect(plan.dataBytes + plan.zeroBytes).to.equal(settled);

@@ -34,7 +34,7 @@ describe('storage: system calls that are refused or fail', function () {
       });
       expect(error).to.equal(undefined);
       expect(methods(result)).to.deep.equal(['blkzeroout']);
-      expect(result?.plan.zeroMethods).to.deep.equal(['blkzeroout', 'write-zeroes']);
+      expect(result?.plan?.zeroMethods).to.deep.equal(['blkzeroout', 'write-zeroes']);
       await assertSameBytes(dir.join('image'), device.path);
       expect(leaked).to.deep.equal([]);
     });

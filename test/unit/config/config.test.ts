@@ -35,6 +35,7 @@ const WRONG: Record<string, string[]> = {
   FERRY_CONTROL_PORT: ['-1', 'on'],
   FERRY_MAX_CONNECTIONS: ['0', '1025'],
   FERRY_INACTIVITY_TIMEOUT: ['0', '60s'],
+  FERRY_CLIENT_TIMEOUT: ['0', '5m'],
   FERRY_REMOVE_TIMEOUT: ['-1', '86401'],
   FERRY_METRICS_PORT: ['65536', 'off'],
   FERRY_KEEP_JOBS_SECONDS: ['a week'],

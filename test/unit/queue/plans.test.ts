@@ -27,7 +27,11 @@ describe('plans over the queue', () => {
     return plans;
   }
   function serve(handler: (name: string) => Promise<Plan>, pools = ['default']): void {
-    closers.push(servePlans({ redisUrl: redis.url, pools, log }, (request) => handler(storageName(request.target))));
+    closers.push(
+      servePlans({ redisUrl: redis.url, pools, log }, (request) =>
+        handler('target' in request ? storageName(request.target) : ''),
+      ),
+    );
   }
 
   it('brings the request to a node and its plan back, from the first one on', async () => {

@@ -6,7 +6,7 @@ import { QUEUE_PREFIX, queueName } from '../../../shared/queue/connection.js';
 import { JobStore, type JobStoreConfig } from '../../../shared/queue/job-store.js';
 import type { JobRecord } from '../../../shared/queue/records.js';
 import { BatchRequest } from '../../../shared/schemas/batch.js';
-import { JobRequest, type JobResult, type Progress } from '../../../shared/schemas/job.js';
+import { JobRequest, type JobResult, type Plan, type Progress } from '../../../shared/schemas/job.js';
 import type { TestRedis } from '../../helpers/redis.js';
 
 export const log = createLog('silent');
@@ -70,7 +70,7 @@ export function progress(percent: number): Progress {
   };
 }
 
-export const result: JobResult = {
+export const result: JobResult & { readonly plan: Plan } = {
   plan: {
     strategy: 'no-zero',
     proof: 'created',

@@ -1,7 +1,9 @@
 /** Flushes and checkpoints beside the work: what they claim, and what becomes of the work when a flush fails. */
+
 import { expect } from 'chai';
 import { Checkpoints } from '../../../services/transfer/checkpoints.js';
 import { type StopReason, withHandles } from '../../../services/transfer/job.js';
+import { UNSHARED } from '../../../services/transfer/owner.js';
 import { FerryError } from '../../../shared/errors.js';
 import type { Checkpoint, Fingerprint } from '../../../shared/queue/checkpoint.js';
 import type { Workers } from '../../../workers/pool.js';
@@ -169,9 +171,7 @@ function start(flush: () => Promise<void>, flushIntervalMs = NEVER_MS, reason: S
   const run = {
     ...jobRun(fake, [], flushIntervalMs),
     owner: {
-      hold: async () => true,
-      confirm: async () => {},
-      begin: async () => {},
+      ...UNSHARED,
       save: async (checkpoint: Checkpoint) => void saved.push(checkpoint),
     },
     stopping: () => reason,
