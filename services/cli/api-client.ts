@@ -1,7 +1,7 @@
 /** Jobs and nodes over the API: one function a request, answers as typed data, failures as FerryErrors. */
 
 import { z } from 'zod';
-import { type JobPatch, type JobRequestInput, JobView, Plan } from '../../shared/schemas/job.js';
+import { type FinalizeRequest, type JobPatch, type JobRequestInput, JobView, Plan } from '../../shared/schemas/job.js';
 import { NodeView } from '../../shared/schemas/node.js';
 import { type ApiTransport, keyHeader, type News, queryOf, understand } from './api-transport.js';
 import { BatchClient } from './batch-client.js';
@@ -57,6 +57,12 @@ export class ApiClient {
 
   async tell(id: string, what: 'pause' | 'resume' | 'retry'): Promise<JobView> {
     return understand(JobView, (await this.transport.ask('POST', `${jobPath(id)}/${what}`)).body);
+  }
+
+  /** @param checksum  of the image, for the job to compare */
+  async finalize(id: string, checksum: FinalizeRequest['checksum']): Promise<JobView> {
+    const body = checksum === undefined ? {} : { checksum };
+    return understand(JobView, (await this.transport.ask('POST', `${jobPath(id)}/finalize`, { body })).body);
   }
 
   async change(id: string, patch: JobPatch): Promise<JobView> {

@@ -20,11 +20,18 @@ export interface SubmitFlags extends ClientFlags, TargetFlags {
   readonly idempotencyKey?: string;
 }
 
-export function addSubmitFlags(command: Command): Command {
+/** @param by  who moves the data: a client sees its job to the end, decides how fast it sends, and has no plan */
+export function addSubmitFlags(command: Command, by: 'node' | 'client' = 'node'): Command {
+  command.option('--sparse', 'give space back where there are zeroes; default: reserve all of it');
+  if (by === 'node') {
+    command
+      .option('--follow', 'show the job until it ends; the exit code says how')
+      .option('--dry-run', 'print what would be done; nothing is written or queued')
+      .addOption(
+        new Option('--bandwidth <SIZE>', 'at most so much a second, such as 100MiB').argParser(parseBandwidth),
+      );
+  }
   command
-    .option('--sparse', 'give space back where there are zeroes; default: reserve all of it')
-    .option('--follow', 'show the job until it ends; the exit code says how')
-    .option('--dry-run', 'print what would be done; nothing is written or queued')
     .addOption(new Option('--size <SIZE>', 'size of a file target, such as 10GiB').argParser(parseSize))
     .addOption(
       new Option('--target-type <TYPE>', 'what the target is, when it is not on this machine').choices([
@@ -34,7 +41,6 @@ export function addSubmitFlags(command: Command): Command {
     )
     .addOption(new Option('--label <KEY=VALUE>', 'a label of the job; may be repeated').argParser(parseLabel))
     .addOption(new Option('--priority <N>', '0 to 1000; higher runs sooner').argParser(parseInteger(0, 1000)))
-    .addOption(new Option('--bandwidth <SIZE>', 'at most so much a second, such as 100MiB').argParser(parseBandwidth))
     .option('--pool <NAME>', 'pool whose nodes run the job')
     .option('--idempotency-key <KEY>', 'the same key gives the same job: safe to repeat after a lost answer');
   return addClientFlags(command);

@@ -2,9 +2,17 @@
  * One kept-alive HTTP connection to a data plane, over TCP, TLS or a unix socket. One request at a time; it connects
  * again by itself when the server has closed it meanwhile. Knows nothing of images.
  */
-import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import {
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestOptions,
+} from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { Socket } from 'node:net';
 import { FerryError } from '../../../shared/errors.js';
+import { loadNative } from '../../../workers/native/index.js';
 
 export interface Endpoint {
   /** `http:` or `https:`; of a unix socket only the path counts. */
@@ -93,13 +101,14 @@ export class Connection {
         headers: { ...headers, ...(body === undefined ? {} : { 'Content-Length': body.length }) },
         signal,
         ...(patient === true ? {} : { timeout: SILENCE_MS }),
-        ...(socketPath === null ? { host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port } : { socketPath }),
+        ...whereTo(url, socketPath),
       });
       request.on('socket', (socket) => {
-        reached ||= !socket.connecting;
-        socket.once('connect', () => {
+        const connected = () => {
           reached = true;
-        });
+        };
+        if (socket.connecting) socket.once('connect', connected);
+        else connected();
       });
       request.on('timeout', () => request.destroy(new Error(`nothing came for ${SILENCE_MS / 1000} s`)));
       request.on('error', broken);
@@ -109,6 +118,14 @@ export class Connection {
       request.end(body);
     });
   }
+}
+
+function whereTo({ hostname, port }: URL, socketPath: string | null): RequestOptions {
+  if (socketPath === null) return { host: hostname.replace(/^\[|\]$/g, ''), port };
+  if (!socketPath.startsWith('\0')) return { socketPath };
+  // Node.js would fill the name up with NULs, which makes another name of it.
+  const name = Buffer.from(socketPath.slice(1));
+  return { createConnection: () => new Socket({ fd: loadNative().connectAbstract(name) }) };
 }
 
 async function readAnswer(response: IncomingMessage, receive: HttpRequest['receive']): Promise<HttpAnswer> {

@@ -2,7 +2,6 @@
  * What an upload does, block by block and in order: which blocks are read and sent, and which ranges are zeroed. A block
  * is sent as a whole by one lane, so its size is what is lost when a connection breaks, and what a digest is made of.
  */
-import type { Coverage } from '../../../shared/coverage.js';
 import { touches } from '../../../shared/ranges.js';
 import { GiB, MiB, type Range } from '../../../shared/units.js';
 
@@ -24,14 +23,13 @@ export interface UploadPlan {
   readonly size: number;
   /** Packed ranges that may hold data. */
   readonly data: Float64Array;
-  /** What the server has durable. */
-  readonly settled: Coverage;
+  /** Packed ranges that the server does not have yet. */
+  readonly missing: Float64Array;
   /** Whether every block with data is read, for its digest. */
   readonly digests: boolean;
 }
 
-export function* uploadSteps({ size, data, settled, digests }: UploadPlan): Generator<UploadStep> {
-  const missing = settled.rest(Float64Array.of(0, size));
+export function* uploadSteps({ size, data, missing, digests }: UploadPlan): Generator<UploadStep> {
   let hole: Range = { start: 0, length: 0 };
   for (let start = 0; start < size; start += BLOCK) {
     const length = Math.min(BLOCK, size - start);

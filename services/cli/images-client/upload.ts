@@ -3,8 +3,8 @@
  * block and sending another go on at the same time, also where the server allows a single writer.
  */
 import { Coverage } from '../../../shared/coverage.js';
-import { unpack } from '../../../shared/ranges.js';
-import type { Range } from '../../../shared/units.js';
+import { overlap, touches, unpack } from '../../../shared/ranges.js';
+import { end, type Range } from '../../../shared/units.js';
 import { BufferPool, view } from '../../../workers/buffers.js';
 import { ControlBlock } from '../../../workers/control.js';
 import type { Workers } from '../../../workers/pool.js';
@@ -37,17 +37,18 @@ export interface UploadRequest {
  */
 export async function sendImage(request: UploadRequest): Promise<ImageChecksum | null> {
   const { source, clients, data, signal, onDone, wantsChecksum } = request;
-  const settled = new Coverage(request.settled);
+  const { size } = source;
+  const missing = new Coverage(request.settled).rest(Float64Array.of(0, size));
   const digests = wantsChecksum ? new BlockDigests(source.size) : null;
   const control = new ControlBlock();
   const stop = () => control.stop();
   signal.addEventListener('abort', stop);
   // One lane more than there are connections reads meanwhile.
   const lanes = clients.count + 1;
-  const sender = new Sender(request, new BufferPool(BLOCK, lanes), digests);
-  onDone(settled.bytes);
+  const sender = new Sender(request, missing, new BufferPool(BLOCK, lanes), digests);
+  onDone(size - overlap(missing, 0, size));
   try {
-    const steps = uploadSteps({ size: source.size, data, settled, digests: wantsChecksum });
+    const steps = uploadSteps({ size, data, missing, digests: wantsChecksum });
     await runSteps(steps, lanes, control, async (step) => {
       control.check();
       await sender.run(step);
@@ -66,6 +67,7 @@ export async function sendImage(request: UploadRequest): Promise<ImageChecksum |
 class Sender {
   constructor(
     private readonly request: UploadRequest,
+    private readonly missing: Float64Array,
     private readonly buffers: BufferPool,
     private readonly digests: BlockDigests | null,
   ) {}
@@ -76,7 +78,7 @@ class Sender {
   }
 
   async #block({ start, length }: Range, send: boolean): Promise<void> {
-    const { source, clients, onDone } = this.request;
+    const { workers, source } = this.request;
     const buffer = await this.buffers.acquire();
     try {
       const algorithm = this.digests === null ? null : ALGORITHM;
@@ -87,11 +89,8 @@ class Sender {
       let at = 0;
       for (const run of unpack(found.data)) {
         await this.#zero({ start: start + at, length: run.start - at });
-        await clients.write((client) =>
-          client.put(start + run.start, bytes.subarray(run.start, run.start + run.length)),
-        );
-        at = run.start + run.length;
-        onDone(run.length);
+        at = end(run);
+        await this.#put(start + run.start, bytes.subarray(run.start, at));
       }
       await this.#zero({ start: start + at, length: length - at });
     } finally {
@@ -99,10 +98,25 @@ class Sender {
     }
   }
 
+  async #put(start: number, bytes: Uint8Array): Promise<void> {
+    const { clients } = this.request;
+    const range = { start, length: bytes.length };
+    if (this.#isMissing(range)) await clients.write((client) => client.put(start, bytes));
+    this.#done(range);
+  }
+
   async #zero(range: Range): Promise<void> {
-    const { clients, zeroes, onDone } = this.request;
-    if (range.length === 0) return;
-    if (zeroes === 'send') await clients.write((client) => client.zero(range));
-    onDone(range.length);
+    const { clients, zeroes } = this.request;
+    if (zeroes === 'send' && this.#isMissing(range)) await clients.write((client) => client.zero(range));
+    this.#done(range);
+  }
+
+  #isMissing(range: Range): boolean {
+    return touches(this.missing, range.start, end(range));
+  }
+
+  /** What was durable before has been counted at the beginning. */
+  #done(range: Range): void {
+    this.request.onDone(overlap(this.missing, range.start, end(range)));
   }
 }

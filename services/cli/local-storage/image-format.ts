@@ -13,9 +13,14 @@ const HEADER_BYTES = 512;
 /** The data are in another file, which the header names. */
 const QCOW2_EXTERNAL_DATA = 1n << 2n;
 
-/** @throws FerryError NOT_SUPPORTED  it could be of a format that must be named */
-export async function formatOf(path: string): Promise<ImageFormat> {
+/**
+ * @param said  what a person says it is; null: nothing
+ * @throws FerryError NOT_SUPPORTED  it could be of a format that must be named
+ * @throws FerryError PATH_NOT_FOUND, STORAGE_DENIED
+ */
+export async function formatOf(path: string, said: ImageFormat | null = null): Promise<ImageFormat> {
   const header = await readHeader(path);
+  if (said !== null) return said;
   const found = looksLike(header);
   if (found === 'raw' || (found === 'qcow2' && !namesOtherFiles(header))) return found;
   const why = found === 'qcow2' ? 'qcow2 with other files behind it' : `of the format ${found}`;
@@ -41,7 +46,6 @@ function namesOtherFiles(header: Buffer): boolean {
   return backing || (version >= 3 && (header.readBigUInt64BE(72) & QCOW2_EXTERNAL_DATA) !== 0n);
 }
 
-/** @throws FerryError PATH_NOT_FOUND, STORAGE_DENIED */
 async function readHeader(path: string): Promise<Buffer> {
   try {
     await using file = await open(path);

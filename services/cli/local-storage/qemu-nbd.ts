@@ -25,7 +25,9 @@ export async function startQemuNbd(path: string, format: ImageFormat): Promise<I
   const directory = await mkdtemp(join(tmpdir(), 'ferry-nbd-'));
   const [socket, pidFile] = [join(directory, 'socket'), join(directory, 'pid')];
   const args = ['--read-only', `--format=${format}`, `--socket=${socket}`, `--pid-file=${pidFile}`];
-  const child = spawn('qemu-nbd', [...args, `--shared=${CONNECTIONS}`, '--', path], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn('qemu-nbd', [...args, `--shared=${CONNECTIONS}`, '--', path], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let said = '';
   child.stderr.on('data', (chunk) => {
     said += chunk;
@@ -49,12 +51,19 @@ export async function startQemuNbd(path: string, format: ImageFormat): Promise<I
 async function listening(child: ChildProcess, pidFile: string, path: string, said: () => string): Promise<void> {
   const deadline = Date.now() + PATIENCE_MS;
   const failed = once(child, 'error').then(([cause]) => {
-    throw new FerryError('NOT_SUPPORTED', 'Reading this format needs qemu-nbd: apt-get install qemu-utils', {}, { cause });
+    throw new FerryError(
+      'NOT_SUPPORTED',
+      'Reading this format needs qemu-nbd: apt-get install qemu-utils',
+      {},
+      { cause },
+    );
   });
   failed.catch(() => {});
   while ((await Promise.race([failed, readFile(pidFile, 'utf8').catch(() => '')])) === '') {
     if (child.exitCode !== null || child.signalCode !== null || Date.now() > deadline) {
-      throw new FerryError('BAD_REQUEST', `qemu-nbd does not read ${path}: ${said().trim() || 'it did not start'}`, { path });
+      throw new FerryError('BAD_REQUEST', `qemu-nbd does not read ${path}: ${said().trim() || 'it did not start'}`, {
+        path,
+      });
     }
     await sleep(LOOK_MS);
   }

@@ -52,7 +52,7 @@ export async function openLocalSource(
       return await finish(handle, { format: null, modified: null, assertUnchanged: async () => {} });
     }
     const path = resolve(typed);
-    const used = format ?? (await formatOf(path));
+    const used = await formatOf(path, format);
     if (used === 'raw') {
       const handle = await keep(workers.run('openSource', { path, roots: [path] }));
       const assertUnchanged = () => workers.run('checkSource', { source: handle });
