@@ -106,12 +106,12 @@ export class Images {
       this.#addresses = { ...this.#addresses, images: { host, port: found } };
     }
     if (localSocket !== null) {
-      makeDirectory(localSocket);
+      makeDirectory(localSocket, 'FERRY_LOCAL_SOCKET');
       await listenOnSocket(serving(LOCAL), localSocket, 'FERRY_LOCAL_SOCKET');
       this.#addresses = { ...this.#addresses, local: { socket: localSocket } };
     }
     if (controlSocket !== null) {
-      makeDirectory(controlSocket);
+      makeDirectory(controlSocket, 'FERRY_CONTROL_SOCKET');
       await listenOnSocket(serving(CONTROL), controlSocket, 'FERRY_CONTROL_SOCKET');
       this.#addresses = { ...this.#addresses, control: { socket: controlSocket } };
     }
@@ -237,6 +237,13 @@ function read(variable: string, path: string): Buffer {
   }
 }
 
-function makeDirectory(socket: string): void {
-  if (!socket.startsWith('\0')) mkdirSync(dirname(socket), { recursive: true, mode: 0o700 });
+/** @throws FerryError CONFIG_INVALID */
+function makeDirectory(socket: string, variable: string): void {
+  if (socket.startsWith('\0')) return;
+  try {
+    mkdirSync(dirname(socket), { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    const message = `${variable}: the directory of ${socket} cannot be made (${(cause as NodeJS.ErrnoException).code})`;
+    throw new FerryError('CONFIG_INVALID', `${message}; name another path, or off`, { path: socket }, { cause });
+  }
 }

@@ -104,6 +104,15 @@ export class DataPlane implements AsyncDisposable {
     return this.directory.path;
   }
 
+  /** PEM of the remote service's certificate; it is its own authority. */
+  get certificatePath(): string | undefined {
+    return this.certificate?.cert;
+  }
+
+  get port(): number {
+    return this.service.ready.images?.port ?? 0;
+  }
+
   /** @param tls  over the options that make a client trust our certificate; ignored for plain HTTP */
   remoteAddress(tls: ConnectionOptions = {}): Address {
     const plain = { host: '127.0.0.1', port: this.service.ready.images?.port ?? 0 };

@@ -18,6 +18,11 @@ const LONGEST_TRANSFER = 32 * MiB;
 /** The protocol's lengths are 32 bits; servers that have to write zeroes must answer in time. */
 const LONGEST_ZERO = 1024 * MiB;
 const LONGEST_STATUS = 2048 * MiB;
+/**
+ * Holes begin and end where qcow2's clusters do, however large they may be. QEMU (7.2 at least) frees a cluster that reads as zeroes when a part of
+ * it is zeroed, even while another request writes to the rest of it: what is allocated next then lies on top of it.
+ */
+const HOLE_UNIT = 2 * MiB;
 export const ALLOCATION_CONTEXT = 'base:allocation';
 const DIRTY = 'qemu:dirty-bitmap:';
 
@@ -141,8 +146,16 @@ export function writeNbd(
 
 /** Zeroes whole blocks. @throws NativeError  as the ladder wants it: what is not supported moves it one step down */
 export function zeroNbd(io: NativeIo, target: NbdTarget, range: Range, noHole: boolean): void {
-  for (let at = range.start; at < end(range); at += LONGEST_ZERO) {
-    io.nbdZero(connection(target), at, Math.min(LONGEST_ZERO, end(range) - at), noHole, false);
+  const holeStart = noHole ? end(range) : Math.min(alignUp(range.start, HOLE_UNIT), end(range));
+  const holeEnd = Math.max(holeStart, end(range) === target.size ? target.size : alignDown(end(range), HOLE_UNIT));
+  zeroPart(io, target, range.start, holeStart, true);
+  zeroPart(io, target, holeStart, holeEnd, false);
+  zeroPart(io, target, holeEnd, end(range), true);
+}
+
+function zeroPart(io: NativeIo, target: NbdTarget, start: number, stop: number, noHole: boolean): void {
+  for (let at = start; at < stop; at += LONGEST_ZERO) {
+    io.nbdZero(connection(target), at, Math.min(LONGEST_ZERO, stop - at), noHole, false);
   }
 }
 

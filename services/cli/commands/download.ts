@@ -108,10 +108,11 @@ class Download {
     const offers = new Offers();
     const work = serveJob({
       offers,
-      serve: async ({ url, local }, reached) => {
-        await withImage({ url, local }, 'read', flags, stop.signal, async (clients) => {
+      serve: async ({ url, local, gone }, reached) => {
+        const signal = AbortSignal.any([stop.signal, gone]);
+        await withImage({ url, local }, 'read', flags, signal, async (clients) => {
           reached();
-          await this.#receive(clients, stop.signal, null);
+          await this.#receive(clients, signal, null);
         });
         await finalizeJob(api, id, undefined, stop.signal);
       },

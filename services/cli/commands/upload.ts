@@ -150,11 +150,12 @@ class Upload {
     const offers = new Offers();
     const work = serveJob({
       offers,
-      serve: async ({ url, local, durable }, reached) => {
-        const checksum = await withImage({ url, local }, 'write', this.flags, stop.signal, async (clients) => {
+      serve: async ({ url, local, durable, gone }, reached) => {
+        const signal = AbortSignal.any([stop.signal, gone]);
+        const checksum = await withImage({ url, local }, 'write', this.flags, signal, async (clients) => {
           reached();
           const wantsChecksum = this.flags.verify === true;
-          const common = { clients, settled: durable, wantsChecksum, signal: stop.signal, onDone: () => {} };
+          const common = { clients, settled: durable, wantsChecksum, signal, onDone: () => {} };
           // The job zeroes what it was not sent, by what it knows of its target, and shows how far it is.
           return await this.#send({ ...common, zeroes: 'leave' });
         });

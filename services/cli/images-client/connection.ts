@@ -107,7 +107,7 @@ export class Connection {
         const connected = () => {
           reached = true;
         };
-        if (socket.connecting) socket.once('connect', connected);
+        if (socket.connecting) socket.once(this.#tls ? 'secureConnect' : 'connect', connected);
         else connected();
       });
       request.on('timeout', () => request.destroy(new Error(`nothing came for ${SILENCE_MS / 1000} s`)));

@@ -16,6 +16,8 @@ export interface JobOffer {
   readonly local: string | null;
   /** Packed; of a download: nothing. */
   readonly durable: readonly number[];
+  /** Aborted when the job offers something else, or nothing: there is no use in trying again then. */
+  readonly gone: AbortSignal;
 }
 
 /** What a job offers now, as its views tell. */
@@ -23,9 +25,14 @@ export class Offers {
   #view: JobView | null = null;
   #closed = false;
   #wake: () => void = () => {};
+  #given: { readonly url: string; readonly gone: AbortController } | null = null;
 
   heard(view: JobView): void {
     this.#view = view;
+    if (this.#given !== null && this.#given.url !== offerOf(view)?.url) {
+      this.#given.gone.abort(new FerryError('TICKET_REFUSED', 'The job does not offer this any more'));
+      this.#given = null;
+    }
     this.#wake();
   }
 
@@ -39,16 +46,21 @@ export class Offers {
   async next(not: string | null): Promise<JobOffer | null> {
     for (;;) {
       if (this.#closed || (this.#view !== null && ENDED_STATES.includes(this.#view.state))) return null;
-      const { upload = null, download = null } = this.#view ?? {};
-      const offer = upload ?? download;
+      const offer = this.#view === null ? null : offerOf(this.#view);
       if (offer !== null && offer.url !== not) {
-        return { url: offer.url, local: offer.local, durable: upload?.durable.flat() ?? [] };
+        const { url, local } = offer;
+        if (this.#given?.url !== url) this.#given = { url, gone: new AbortController() };
+        return { url, local, durable: this.#view?.upload?.durable.flat() ?? [], gone: this.#given.gone.signal };
       }
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
   }
+}
+
+function offerOf({ upload = null, download = null }: JobView) {
+  return upload ?? download;
 }
 
 export interface JobClient {
@@ -77,7 +89,9 @@ export async function serveJob({ offers, serve, patienceMs = PATIENCE_MS }: JobC
       });
       served = offer.url;
     } catch (thrown) {
-      if (!isLost(thrown) || !everReached) throw thrown;
+      if (!isLost(thrown)) throw thrown;
+      if (offer.gone.aborted) continue;
+      if (!everReached) throw thrown;
       lostAtMs ??= performance.now();
       if (performance.now() - lostAtMs > patienceMs) throw thrown;
       // Until the job knows that its node is gone it shows the old offer; and a network may just have been away.

@@ -23,7 +23,6 @@ export function createApp(
   app.set('query parser', false);
   app.enable('case sensitive routing');
   app.enable('strict routing');
-  app.use(inTurn(connections));
   app.use(decoded);
   for (const route of routes) app.all(route.path, serve(context, route, connections));
   app.use((request) => {
@@ -31,22 +30,6 @@ export function createApp(
   });
   app.use(errorHandler(context, connections));
   return app;
-}
-
-/** The next request of a connection may read what this one wrote, and its answer comes second anyhow. */
-function inTurn(connections: WeakMap<object, Connection>): RequestHandler {
-  return (request, response, next) => {
-    const connection = connections.get(request.socket);
-    if (connection === undefined) throw new Error('a request of an unknown connection');
-    connection.enqueue(
-      () =>
-        new Promise((resolve) => {
-          if (connection.closed || response.closed) return resolve();
-          response.once('close', resolve);
-          next();
-        }),
-    );
-  };
 }
 
 /** What is encoded in a path means the same as what is not: brings it into the one form that the routes match. */

@@ -9,6 +9,10 @@ import type { Ticket, TicketUser } from '../tickets/ticket.js';
 
 /** Before a ticket gives its own, and on the control service. */
 const FIRST_IDLE_MS = 60_000;
+/** Requests that wait for their turn: while there are more, nothing is read. */
+const MANY_WAITING = 64;
+/** Node goes on reading now and then all the same. A client that is so far ahead of its answers is none. */
+const MOST_WAITING = 20_000;
 /** The longest that a timer can wait. */
 const MOST_IDLE_MS = 2 ** 31 - 1;
 
@@ -27,6 +31,8 @@ export class Connection implements TicketUser {
   readonly #cut = new AbortController();
   #tail: Promise<void> = Promise.resolve();
   #idleMs = FIRST_IDLE_MS;
+  #waiting = 0;
+  #holding = false;
   #storageCalls = 0;
   #serving = 0;
   #closed = false;
@@ -70,7 +76,24 @@ export class Connection implements TicketUser {
 
   /** Runs `work` when all that was asked for before is answered. It must not throw. */
   enqueue(work: () => Promise<void>): void {
-    this.#tail = this.#tail.then(work);
+    this.#waiting += 1;
+    if (this.#waiting > MOST_WAITING) this.socket.destroy();
+    this.#holdBack();
+    this.#tail = this.#tail.then(work).then(() => {
+      this.#waiting -= 1;
+      this.#holdBack();
+      if (this.#waiting === MANY_WAITING) this.socket.resume();
+    });
+  }
+
+  /** Node resumes a socket at the end of each request and of each answer, so this comes after that. */
+  #holdBack(): void {
+    if (this.#waiting <= MANY_WAITING || this.#holding) return;
+    this.#holding = true;
+    setImmediate(() => {
+      this.#holding = false;
+      if (this.#waiting > MANY_WAITING) this.socket.pause();
+    });
   }
 
   /** A ticket was used: how long this connection may be idle is its choice now. */

@@ -64,7 +64,19 @@ export function createServing(
     const connection = connections.get(socket);
     if (connection !== undefined) answerConnect(connection);
   });
-  server.on('request', makeListener(connections));
+  const listener = makeListener(connections);
+  server.on('request', (request, response) => {
+    const connection = connections.get(request.socket);
+    // The next request of a connection may read what this one wrote, and its answer comes second anyhow.
+    connection?.enqueue(
+      () =>
+        new Promise((resolve) => {
+          if (connection.closed || response.closed) return resolve();
+          response.once('close', resolve);
+          listener(request, response);
+        }),
+    );
+  });
   return {
     server,
     async close() {

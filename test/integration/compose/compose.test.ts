@@ -135,13 +135,25 @@ describe('docker-compose.yml', function () {
     expect(mounts(service('redis'))).to.deep.include({ source: 'queue', target: '/data', read_only: false });
   });
 
-  reading('publishes the port of the API on the loopback, and no other', () => {
-    for (const name of ['redis', ...NODES]) expect(service(name).ports ?? [], name).to.deep.equal([]);
-    const ports = service('api').ports ?? [];
-    expect(ports).to.have.length(1);
-    const [port] = ports;
-    if (typeof port === 'string') expect(port).to.match(/^127\.0\.0\.1:8080:8080\b/);
-    else expect(port).to.include({ host_ip: '127.0.0.1', target: 8080 });
+  reading('publishes the port of the API and the data planes on the loopback, and no other', () => {
+    const published: Record<string, readonly [number, number][]> = {
+      redis: [],
+      api: [[8080, 8080]],
+      'node-a': [[54322, 54322]],
+      'node-b': [[54323, 54322]],
+    };
+    for (const [name, expected] of Object.entries(published)) {
+      const ports = service(name).ports ?? [];
+      expect(ports, name).to.have.length(expected.length);
+      for (const [at, [outside, inside]] of expected.entries()) {
+        const port = ports[at];
+        if (typeof port === 'string') expect(port).to.match(new RegExp(`^127\\.0\\.0\\.1:${outside}:${inside}\\b`));
+        else expect(port).to.include({ host_ip: '127.0.0.1', target: inside });
+      }
+    }
+    for (const [at, name] of NODES.entries()) {
+      expect(service(name).environment?.FERRY_IMAGES_URL).to.equal(`http://127.0.0.1:${54322 + at}`);
+    }
   });
 
   reading('gives no privilege but the one that nodes need', () => {

@@ -44,15 +44,4 @@ describe('OPTIONS /images/{id}', function () {
     await using connection = await RawConnection.open({ path });
     expect((await connection.request({ path: url })).text()).to.equal('hello');
   });
-
-  it('tells how many connections are configured, and no socket where none is', async () => {
-    const env = { FERRY_MAX_CONNECTIONS: '3', FERRY_LOCAL_SOCKET: 'off', FERRY_INACTIVITY_TIMEOUT: '33' };
-    await using other = await DataPlane.start({ env });
-    const { id, url } = await other.image(Buffer.alloc(512));
-    const options = expectJson(await other.request({ method: 'OPTIONS', path: url }));
-    expect(options).to.have.all.keys('features', 'max_readers', 'max_writers');
-    expect(options).to.include({ max_readers: 3, max_writers: 3 });
-    expect(other.service.ready).not.to.have.property('local');
-    expect(await other.ticketInfo(id)).to.include({ inactivity_timeout: 33 });
-  });
 });

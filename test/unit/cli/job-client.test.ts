@@ -34,7 +34,9 @@ describe('the client of a job', function () {
       ]),
     );
     await work;
-    expect(served).to.deep.equal([{ url: 'http://a/1', local: null, durable: [0, 10, 20, 5] }]);
+    expect(served).to.have.length(1);
+    expect(served[0]).to.include({ url: 'http://a/1', local: null });
+    expect(served[0]?.durable).to.deep.equal([0, 10, 20, 5]);
   });
 
   it('serves the next offer when one is gone, from what is durable then', async () => {
@@ -54,6 +56,25 @@ describe('the client of a job', function () {
       ['http://a/1', []],
       ['http://b/2', [0, 7]],
     ]);
+  });
+
+  it('stops what it does for an offer as soon as the job offers another one, and not for other news', async () => {
+    const offers = new Offers();
+    const stopped: string[] = [];
+    offers.heard(offering('http://a/1'));
+    await serveJob({
+      offers,
+      serve: async ({ url, gone }, reached) => {
+        reached();
+        if (url === 'http://b/2') return offers.heard(offering(null, [], 'completed'));
+        offers.heard(offering('http://a/1', [[0, 1]]));
+        expect(gone.aborted).to.equal(false);
+        offers.heard(offering('http://b/2'));
+        stopped.push(url);
+        gone.throwIfAborted();
+      },
+    });
+    expect(stopped).to.deep.equal(['http://a/1']);
   });
 
   it('serves again when a job that had been told that all is sent offers anew', async () => {

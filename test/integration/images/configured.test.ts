@@ -1,4 +1,7 @@
-/** Removing tickets, also those that are in use: their operations stop, and the answer waits for them within limits. */
+/**
+ * What depends on the configuration: above all removing tickets that are in use, whose operations stop while the answer
+ * waits for them within a limit. One service waits for a second, the other not at all.
+ */
 import { expect } from 'chai';
 import { patternBytes } from '../../helpers/bytes.js';
 import { DataPlane, type TestImage } from '../../helpers/data-plane.js';
@@ -7,19 +10,21 @@ import { threadsIn } from '../../helpers/processes.js';
 import { type RawConnection, requestBytes } from '../../helpers/raw-http.js';
 import { injectFaults } from '../../helpers/tracer.js';
 import { until } from '../cli/programs.js';
-import { expectEmpty, expectError, expectForbidden } from './expectations.js';
+import { expectEmpty, expectError, expectForbidden, expectJson } from './expectations.js';
 
 const MiB = 1024 * 1024;
 const SIZE = 64 * MiB;
 
-describe('DELETE /tickets/{id}', function () {
+describe('a data plane as configured', function () {
   this.timeout(30_000);
   let patient: DataPlane;
   let hasty: DataPlane;
   before(async () => {
-    const start = (seconds: string) =>
-      DataPlane.start({ env: { FERRY_REMOVE_TIMEOUT: seconds, FERRY_LOCAL_SOCKET: 'off' } });
-    [patient, hasty] = await Promise.all([start('1'), start('0')]);
+    const few = { FERRY_MAX_CONNECTIONS: '3', FERRY_INACTIVITY_TIMEOUT: '33', FERRY_LOCAL_SOCKET: 'off' };
+    [patient, hasty] = await Promise.all([
+      DataPlane.start({ env: { FERRY_REMOVE_TIMEOUT: '1' } }),
+      DataPlane.start({ env: { FERRY_REMOVE_TIMEOUT: '0', ...few } }),
+    ]);
   });
   after(async () => {
     await patient?.[Symbol.asyncDispose]();
@@ -127,5 +132,29 @@ describe('DELETE /tickets/{id}', function () {
     expectError(await connection.response(), 403);
     await sent;
     expectError(await hasty.request({ path: image.url }), 403);
+  });
+
+  it('tells how many connections a ticket may have, no socket where none is, and how long a connection may idle', async () => {
+    const { id, url } = await hasty.image(Buffer.alloc(512));
+    const options = expectJson(await hasty.request({ method: 'OPTIONS', path: url }));
+    expect(options).to.have.all.keys('features', 'max_readers', 'max_writers');
+    expect(options).to.include({ max_readers: 3, max_writers: 3 });
+    expect(hasty.service.ready).not.to.have.property('local');
+    expect(await hasty.ticketInfo(id)).to.include({ inactivity_timeout: 33 });
+  });
+
+  it('ends when it is asked to, whatever its clients are doing', async () => {
+    const { image, connection } = await stalledUpload(patient);
+    await using _ = connection;
+    const read = await patient.image(patternBytes(1, SIZE), { ops: ['read'] });
+    await using downloading = await patient.connect();
+    downloading.pause();
+    await downloading.write(requestBytes({ path: read.url }));
+    await using idle = await patient.connect();
+    for (const { id } of [image, read]) {
+      await until('the transfer runs', async () => (await patient.ticketInfo(id)).active === true);
+    }
+    expect(await patient.service.end('SIGTERM')).to.equal(0);
+    await idle.closed();
   });
 });
