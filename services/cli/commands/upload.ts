@@ -173,7 +173,11 @@ class Upload {
         goesOn: `the job waits: ${again}`,
       });
     } catch (thrown) {
-      screen.note(`ferry: job ${id} has not ended: ${again}`);
+      if (thrown instanceof FerryError && thrown.code === 'SOURCE_CHANGED') {
+        // What was sent is of two states of the image: nothing can make one of them.
+        await api.cancel(id);
+        screen.note(`ferry: job ${id} is canceled`);
+      } else screen.note(`ferry: job ${id} has not ended: ${again}`);
       throw thrown;
     } finally {
       offers.close();

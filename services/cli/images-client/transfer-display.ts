@@ -78,10 +78,11 @@ export class TransferDisplay {
 
   #words() {
     const leftMs = (1000 * (this.#totalBytes - this.#doneBytes)) / Math.max(1, this.#rate());
+    const left = formatDuration(Math.ceil(leftMs / 1000) * 1000).replace('.0 s', ' s');
     return {
       amount: `${formatBytes(this.#doneBytes)} of ${formatBytes(this.#totalBytes)}`,
       rate: formatRate(this.#rate()),
-      left: this.#doneBytes === 0 || leftMs === 0 ? '' : `${formatDuration(Math.ceil(leftMs / 1000) * 1000)} left`,
+      left: this.#doneBytes === 0 || leftMs === 0 ? '' : `${left} left`,
     };
   }
 

@@ -1,5 +1,5 @@
 /** Our client of the imageio protocol against a server that misbehaves as servers and networks do. */
-import { rename, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { Clients } from '../../../services/cli/images-client/clients.js';
 import type { Endpoint } from '../../../services/cli/images-client/connection.js';
@@ -7,13 +7,16 @@ import { receiveImage } from '../../../services/cli/images-client/download.js';
 import { ImageClient } from '../../../services/cli/images-client/image-client.js';
 import { openImage } from '../../../services/cli/images-client/open-image.js';
 import { sendImage, type UploadRequest } from '../../../services/cli/images-client/upload.js';
+import type { ImageFormat } from '../../../services/cli/local-storage/image-format.js';
 import { openLocalSource } from '../../../services/cli/local-storage/source.js';
 import { openLocalTarget } from '../../../services/cli/local-storage/target.js';
 import { MiB } from '../../../shared/units.js';
 import { Workers } from '../../../workers/pool.js';
 import { allocatedBytes, assertSameBytes, makeImage, patternBytes } from '../../helpers/bytes.js';
+import { run } from '../../helpers/command.js';
 import { failure } from '../../helpers/failure.js';
 import { checksumOf, ImageServer, type ImageServerOptions, type Trouble } from '../../helpers/image-server.js';
+import { needsCommands } from '../../helpers/needs.js';
 import { type TempDir, tempDir } from '../../helpers/temp.js';
 
 const never = new AbortController().signal;
@@ -201,9 +204,13 @@ describe('whole images', function () {
   this.timeout(30_000);
   let dir: TempDir;
   let workers: Workers;
+  let temporary: string | undefined;
 
   before(async () => {
     dir = await tempDir();
+    // Where sockets of qemu-nbd would be left behind.
+    temporary = process.env.TMPDIR;
+    process.env.TMPDIR = dir.path;
     workers = new Workers({ threads: 2, bufferBytes: 4 * MiB });
     await makeImage(dir.join('image'), SIZE, [
       { start: 4096, length: MiB, seed: 1 },
@@ -214,6 +221,8 @@ describe('whole images', function () {
   });
 
   after(async () => {
+    if (temporary === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = temporary;
     await workers.close();
     await dir.release();
   });
@@ -226,13 +235,17 @@ describe('whole images', function () {
   }
 
   async function send(
-    request: Partial<UploadRequest> & { readonly connections?: number; readonly path?: string },
+    request: Partial<UploadRequest> & {
+      readonly connections?: number;
+      readonly path?: string;
+      readonly format?: ImageFormat;
+    },
     options: Partial<ImageServerOptions> = {},
   ): Promise<Sent> {
-    const { path = dir.join('image'), connections = 3, ...rest } = request;
+    const { path = dir.join('image'), format = null, connections = 3, ...rest } = request;
     const image = options.image ?? Buffer.alloc(SIZE, 0xee);
     await using server = await ImageServer.start({ ...options, image });
-    const source = await openLocalSource(workers, path, null);
+    const source = await openLocalSource(workers, path, format);
     const clients = new Clients(endpointOf(server), connections, rest.signal ?? never);
     let done = 0;
     const onDone = (length: number) => {
@@ -339,6 +352,30 @@ describe('whole images', function () {
       return null;
     };
     expect(await send({ signal: stop.signal }, { trouble }).catch((thrown: unknown) => thrown)).to.equal(reason);
+  });
+
+  for (const [format, options] of [
+    ['qcow2', ['-c']],
+    ['vmdk', []],
+    ['vhdx', []],
+    ['vdi', []],
+  ] as const) {
+    needsCommands('qemu-img', 'qemu-nbd')(`of the format ${format} arrive as what a guest sees`, async () => {
+      const path = dir.join(`image.${format}`);
+      // A whole number of MiB: some formats know no other sizes.
+      await makeImage(dir.join('whole'), 9 * MiB, [{ start: 4 * MiB - 5, length: 10, seed: 5 }]);
+      await run('qemu-img', ['convert', '-O', format, ...options, dir.join('whole'), path]);
+      const { image } = await send({ path, format, zeroes: 'leave' }, { image: Buffer.alloc(9 * MiB) });
+      expect(image.equals(await readFile(dir.join('whole')))).to.equal(true);
+      expect((await readdir(dir.path)).filter((name) => name.startsWith('ferry-nbd-'))).to.deep.equal([]);
+    });
+  }
+
+  needsCommands('qemu-nbd')('of no known format are refused in the words of qemu-nbd', async () => {
+    await writeFile(dir.join('no.qcow2'), patternBytes(1, 4096));
+    const error = await failure(() => openLocalSource(workers, dir.join('no.qcow2'), 'qcow2'));
+    expect(error.code).to.equal('BAD_REQUEST');
+    expect(error.message).to.include('not in qcow2 format');
   });
 
   it('come back byte by byte, with holes where there are zeroes, under their name only when they are complete', async () => {
