@@ -14,7 +14,7 @@ import {
   type ClientOffer,
   ENDED_STATES,
   type FinalizeRequest,
-  isClientUpload,
+  hasClient,
   type JobError,
   type JobKind,
   type JobPatch,
@@ -270,8 +270,15 @@ export class JobStore implements NodeJobs {
    * Changes a job that has not ended; a running one hears of a new bandwidth at once.
    * @throws FerryError JOB_NOT_FOUND
    * @throws FerryError JOB_STATE_CONFLICT  it has ended
+   * @throws FerryError NOT_SUPPORTED       a bandwidth for a job with a client
    */
   async patch(id: string, { priority, bandwidthBytesPerSecond: bandwidth }: JobPatch): Promise<JobRecord> {
+    if (bandwidth !== undefined && hasClient((await this.#need(id)).request)) {
+      const field = 'bandwidthBytesPerSecond';
+      throw new FerryError('NOT_SUPPORTED', `${field}: the client of the job decides how fast it sends or reads`, {
+        field,
+      });
+    }
     const [answer, state] = await this.#run(
       'patch',
       id,
@@ -292,7 +299,7 @@ export class JobStore implements NodeJobs {
    */
   async finalize(id: string, said: FinalizeRequest): Promise<JobRecord> {
     const { request } = await this.#need(id);
-    if (!isClientUpload(request) && request.kind !== 'download') {
+    if (!hasClient(request)) {
       throw new FerryError('JOB_STATE_CONFLICT', 'the job has no client: it completes by itself');
     }
     const [answer, state] = await this.#run('finalize', id, JSON.stringify(said));

@@ -180,6 +180,11 @@ export type StoredSourceInput = z.input<typeof StoredSource>;
 /** A request for an upload that a node does by itself. */
 export type ImportInput = Extract<JobRequestInput, { kind: 'upload' }> & { readonly source: StoredSourceInput };
 
+/** Whether a client sends or reads the data, and says when it is done. */
+export function hasClient(request: JobRequest): boolean {
+  return request.kind === 'download' || isClientUpload(request);
+}
+
 /** What may be changed of a job that has not ended. */
 export const JobPatch = z
   .strictObject({

@@ -85,6 +85,8 @@ describe('jobs with a client', function () {
   it('tells what is durable while the client still sends', async () => {
     const { id, upload: offer } = await upload('durable.img');
     await put(offer?.url as string, 0, patternBytes(2, MiB));
+    const slower = await call('PATCH', `/v1/jobs/${id}`, { bandwidthBytesPerSecond: MiB });
+    expect(slower.status).to.equal(422);
     let view = await job(id);
     for (; view.state === 'active' && view.progress?.durableBytes !== MiB; view = await job(id));
     expect(view.upload?.durable).to.deep.equal([[0, MiB]]);

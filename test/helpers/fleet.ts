@@ -59,9 +59,7 @@ export class Fleet implements AsyncDisposable {
   }
 
   async startNode(name: string, place: Place = {}): Promise<FleetNode> {
-    // Nodes of one machine would all use the sockets of one data directory.
-    const sockets = { FERRY_LOCAL_SOCKET: 'off', FERRY_CONTROL_SOCKET: 'off' };
-    const node = this.#start('node', { ...place, env: { FERRY_NODE_NAME: name, ...sockets, ...place.env } });
+    const node = this.#start('node', { ...place, env: { FERRY_NODE_NAME: name, ...place.env } });
     await node.line();
     return { ...node, name };
   }

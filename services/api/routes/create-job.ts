@@ -1,6 +1,6 @@
 /** POST /v1/jobs: queue a job, or with `?dryRun=true` only say what it would do. */
 import type { JobRecord } from '../../../shared/queue/records.js';
-import { isClientUpload, JobRequest, Plan } from '../../../shared/schemas/job.js';
+import { hasClient, JobRequest, Plan } from '../../../shared/schemas/job.js';
 import { readJson } from '../body.js';
 import type { ApiContext, Route } from '../context.js';
 import { IdempotencyHeader, readIdempotencyKey } from '../idempotency.js';
@@ -75,10 +75,6 @@ export const createJob: Route = {
 
 /** How long the answer waits for a node to take a job whose client wants to begin. */
 const OFFER_PATIENCE_MS = 10_000;
-
-function hasClient(job: JobRequest): boolean {
-  return job.kind === 'download' || isClientUpload(job);
-}
 
 /** @returns the job when its client can begin, or as it is when that takes too long or the job has ended */
 async function waitForOffer({ jobs, closing }: ApiContext, id: string): Promise<JobRecord | null> {

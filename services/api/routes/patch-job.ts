@@ -24,6 +24,7 @@ export const patchJob: Route = {
         'BAD_JSON',
         'JOB_NOT_FOUND',
         'JOB_STATE_CONFLICT',
+        'NOT_SUPPORTED',
         'BODY_TOO_LARGE',
         'UNSUPPORTED_MEDIA_TYPE',
         'QUEUE_UNAVAILABLE',

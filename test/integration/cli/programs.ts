@@ -39,8 +39,10 @@ export function start(
   via: readonly string[] = [],
 ): Running {
   const [program = process.execPath, ...rest] = [...via, process.execPath, script, ...args];
+  // Nodes of one machine would all use the sockets of one data directory.
+  const sockets = args[0] === 'node' ? { FERRY_LOCAL_SOCKET: 'off', FERRY_CONTROL_SOCKET: 'off' } : {};
   const child = spawn(program, rest, {
-    env: cleanEnvironment(env),
+    env: cleanEnvironment({ ...sockets, ...env }),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let errors = '';
