@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { loadNative } from '../../workers/native/index.js';
 
 export interface ImageRequest {
   readonly method: string;
@@ -27,7 +28,7 @@ export type Trouble =
 
 export interface ImageServerOptions {
   readonly image: Buffer;
-  /** A unix socket; default: a free TCP port. */
+  /** A unix socket, abstract where it starts with NUL; default: a free TCP port. */
   readonly socket?: string;
   readonly id?: string;
   readonly options?: Readonly<Record<string, unknown>>;
@@ -47,7 +48,9 @@ export class ImageServer implements AsyncDisposable {
     const server = new ImageServer(options);
     await new Promise<void>((resolve) => {
       if (options.socket === undefined) server.#server.listen(0, '127.0.0.1', resolve);
-      else server.#server.listen(options.socket, resolve);
+      else if (!options.socket.startsWith('\0')) server.#server.listen(options.socket, resolve);
+      // Node.js would listen on another name, filled up with NULs.
+      else server.#server.listen({ fd: loadNative().bindAbstract(Buffer.from(options.socket.slice(1))) }, resolve);
     });
     return server;
   }

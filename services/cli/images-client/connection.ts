@@ -66,7 +66,9 @@ export class Connection {
     this.#tls = endpoint.socketPath === null && endpoint.url.protocol === 'https:';
     const options = { keepAlive: true, keepAliveMsecs: KEEP_ALIVE_MS, maxSockets: 1 };
     const ca = endpoint.authorities === null ? {} : { ca: endpoint.authorities };
-    this.#agent = this.#tls ? new HttpsAgent({ ...options, ...ca }) : new HttpAgent(options);
+    const isAbstract = endpoint.socketPath?.startsWith('\0') === true;
+    if (this.#tls) this.#agent = new HttpsAgent({ ...options, ...ca });
+    else this.#agent = isAbstract ? new AbstractAgent(options) : new HttpAgent(options);
   }
 
   /**
@@ -80,7 +82,8 @@ export class Connection {
       return await this.#exchange(ask, signal);
     } catch (thrown) {
       signal.throwIfAborted();
-      throw thrown;
+      // Whoever connects by himself (an abstract name) tells of a failure by throwing.
+      throw thrown instanceof ConnectionBroken ? thrown : new ConnectionBroken(false, this.endpoint, thrown);
     }
   }
 
@@ -94,7 +97,7 @@ export class Connection {
     let reached = false;
     return await new Promise<HttpAnswer>((resolve, reject) => {
       const broken = (cause: unknown) => reject(new ConnectionBroken(reached, endpoint, cause));
-      const request = (this.#tls ? httpsRequest : httpRequest)({
+      const options: RequestOptions = {
         agent: this.#agent,
         method,
         path: url.pathname + suffix,
@@ -102,7 +105,8 @@ export class Connection {
         signal,
         ...(patient === true ? {} : { timeout: SILENCE_MS }),
         ...whereTo(url, socketPath),
-      });
+      };
+      const request = this.#tls ? httpsRequest(options) : httpRequest(options);
       request.on('socket', (socket) => {
         const connected = () => {
           reached = true;
@@ -121,11 +125,15 @@ export class Connection {
 }
 
 function whereTo({ hostname, port }: URL, socketPath: string | null): RequestOptions {
-  if (socketPath === null) return { host: hostname.replace(/^\[|\]$/g, ''), port };
-  if (!socketPath.startsWith('\0')) return { socketPath };
-  // Node.js would fill the name up with NULs, which makes another name of it.
-  const name = Buffer.from(socketPath.slice(1));
-  return { createConnection: () => new Socket({ fd: loadNative().connectAbstract(name) }) };
+  // Of an abstract name the agent takes care.
+  return socketPath === null ? { host: hostname.replace(/^\[|\]$/g, ''), port } : { socketPath };
+}
+
+/** Node.js would fill an abstract name up with NULs, which makes another name of it. */
+class AbstractAgent extends HttpAgent {
+  override createConnection({ socketPath }: RequestOptions): Socket {
+    return new Socket({ fd: loadNative().connectAbstract(Buffer.from(String(socketPath).slice(1))) });
+  }
 }
 
 async function readAnswer(response: IncomingMessage, receive: HttpRequest['receive']): Promise<HttpAnswer> {

@@ -155,6 +155,14 @@ describe('the way to an image', () => {
     expect(near.of('OPTIONS')).to.have.length(1);
   });
 
+  it('is a socket with an abstract name, of exactly that name', async () => {
+    const socket = `\0ferry-test-${process.pid}`;
+    await using near = await ImageServer.start({ image: Buffer.alloc(1), socket });
+    await using far = await ImageServer.start({ image: Buffer.alloc(1), options: { unix_socket: socket } });
+    expect(await way(far.url)).to.equal(socket);
+    expect(near.of('OPTIONS')).to.have.length(1);
+  });
+
   it('is the URL when the socket of that name is of another server, is no socket, or is not here', async () => {
     const socket = dir.join('other');
     await using other = await ImageServer.start({ image: Buffer.alloc(1), socket, id: 'another-ticket' });
