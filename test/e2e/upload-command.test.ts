@@ -120,14 +120,16 @@ describe('ferry upload and download', function () {
     expect(code).to.equal(2);
     expect(stderr).to.include('BAD_REQUEST');
     await service.cancel(id);
-    const path = dir.join('changing.raw');
-    await writeFile(path, patternBytes(1, MiB));
-    const first = await ferry('upload', path, dir.join('changing.img'), '--json');
-    const job = JSON.parse(first.stdout.trim().split('\n').at(-1) as string) as JobView;
-    await writeFile(path, patternBytes(2, MiB));
-    const second = await ferry('upload', path, '--resume', job.id);
-    expect(second.code).to.equal(2);
-    expect(second.stderr).to.include(`job ${job.id} was begun with`);
+    const begun = await service.submit({
+      kind: 'upload',
+      source: { type: 'client', size: SIZE },
+      target: { type: 'file', path: dir.join('changed.img') },
+      labels: { source: '2020-01-01T00:00:00.000000000Z image.raw' },
+    });
+    const changed = await ferry('upload', dir.join('image.raw'), '--resume', begun.id);
+    expect(changed.code).to.equal(2);
+    expect(changed.stderr).to.include(`job ${begun.id} was begun with`);
+    await service.cancel(begun.id);
   });
 
   it('goes on with a job that has failed or was canceled meanwhile', async () => {
