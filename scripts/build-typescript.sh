@@ -5,9 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [[ -d dist ]]; then
-  find dist -name '*.js' -type f | while IFS= read -r compiled; do
+  find dist \( -name '*.js' -o -name '*.cjs' \) -type f | while IFS= read -r compiled; do
     source=${compiled#dist/}
-    [[ -f ${source%.js}.ts ]] || rm -f "$compiled" "$compiled.map"
+    [[ -f ${source%.js}.ts || -f ${source%.cjs}.cts ]] || rm -f "$compiled" "$compiled.map"
   done
 fi
 node_modules/.bin/tsc -p .

@@ -31,7 +31,7 @@ export class Workers {
   constructor(readonly options: WorkersOptions) {
     this.buffers = new BufferPool(BUFFER_LENGTH, Math.max(1, Math.floor(options.bufferBytes / BUFFER_LENGTH)));
     this.#pool = new Piscina({
-      filename: new URL('./thread.js', import.meta.url).href,
+      filename: new URL('./entry.cjs', import.meta.url).href,
       // All at once: a job should not wait for threads to start, and an idle one costs no time.
       minThreads: options.threads,
       maxThreads: options.threads,

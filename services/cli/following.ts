@@ -24,6 +24,10 @@ export interface Subject<View extends Followed> {
   /** For stderr, at its end: why it failed, and what to do. */
   explainEnd(view: View): string[];
   restMs?(view: View): number;
+  /** Hears of each change, beside the display. */
+  heard?(view: View): void;
+  /** What we do for it meanwhile: when that fails, the watching ends with its error. */
+  readonly work?: Promise<void>;
 }
 
 /** @returns the exit code: of its end, or of the signal that ended the watching */
@@ -42,17 +46,20 @@ export async function followAndReport<View extends Followed>(
   try {
     const watcher = {
       answered: subject.answered,
-      changed: (view: View) => display.changed(view),
+      changed: (view: View) => {
+        subject.heard?.(view);
+        display.changed(view);
+      },
       lost: (error: FerryError) => note(`${error.message}; trying again`),
       regained: () => note('the server is back'),
       restMs: (view: View) => subject.restMs?.(view) ?? 0,
     };
     const following = follow(subject.ask, watcher, enough.signal);
-    const outcome = await Promise.race([following, signal.received]);
+    // It may still fail after we stopped listening; nobody wants to know.
+    following.catch(() => {});
+    const outcome = await Promise.race([following, signal.received, failureOf(subject.work)]);
     display.close();
     if (typeof outcome === 'string') {
-      // It may still fail after we stopped listening; nobody wants to know.
-      following.catch(() => {});
       note(subject.goesOn);
       return SIGNAL_CODES[outcome];
     }
@@ -66,10 +73,10 @@ export async function followAndReport<View extends Followed>(
   }
 }
 
-export interface FollowOptions {
+export interface FollowOptions extends Pick<Subject<JobView>, 'heard' | 'work'> {
   readonly json: boolean;
   readonly answered: boolean;
-  /** What to tell a person who stops watching; default: that the job goes on. */
+  /** Default: how to find the job again. */
   readonly goesOn?: string;
 }
 
@@ -77,15 +84,21 @@ export async function followJob(
   context: Context,
   client: ApiClient,
   id: string,
-  { json, answered, goesOn }: FollowOptions,
+  { json, answered, goesOn, ...more }: FollowOptions,
 ): Promise<number> {
   return await followAndReport(context, {
+    ...more,
     answered,
     ask: (etag, waitSeconds) => client.jobAfter(id, etag, waitSeconds),
     display: jobDisplay(context.screen, json),
     goesOn: goesOn ?? `the job goes on. Follow it with "ferry job ${id} --follow", stop it with "ferry cancel ${id}"`,
     explainEnd: explainJobEnd,
   });
+}
+
+async function failureOf(work: Promise<void> | undefined): Promise<never> {
+  await work;
+  return await new Promise<never>(() => {});
 }
 
 function jobDisplay(screen: Screen, json: boolean): Display<JobView> {

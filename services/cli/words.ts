@@ -50,7 +50,10 @@ export function bandwidthOf({ options }: Pick<JobView, 'options'>): number | nul
 
 /** Where a job stands: what was asked of it while it is not done, its phase while it runs, its state otherwise. */
 export function jobStage(job: Pick<JobView, 'state' | 'phase' | 'requested'>): string {
-  if (job.requested !== null) return { pause: 'pausing', cancel: 'canceling', finalize: 'finalizing' }[job.requested];
+  if (job.requested === 'pause') return 'pausing';
+  if (job.requested === 'cancel') return 'canceling';
+  // What a job does after its client has ended shows in its phases.
+  if (job.requested === 'finalize' && job.phase === 'copying') return 'finalizing';
   return job.state === 'active' && job.phase !== null ? job.phase : job.state;
 }
 

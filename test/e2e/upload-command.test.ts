@@ -1,20 +1,24 @@
 /** `ferry upload` and `ferry download` as people use them, against a real service. */
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { expect } from 'chai';
 import type { JobView } from '../../shared/schemas/job.js';
-import { MiB } from '../../shared/units.js';
+import { KiB, MiB } from '../../shared/units.js';
 import { allocatedBytes, assertSameBytes, makeImage, patternBytes } from '../helpers/bytes.js';
 import { run as runTool } from '../helpers/command.js';
 import { DataPlane } from '../helpers/data-plane.js';
-import { needsNbd } from '../helpers/nbd.js';
+import { ImageServer } from '../helpers/image-server.js';
+import { needsNbd, startNbdkit } from '../helpers/nbd.js';
 import { type Service, startService } from '../helpers/service.js';
 import { type TempDir, tempDir } from '../helpers/temp.js';
 import { FERRY, run, start } from '../integration/cli/programs.js';
 
 const SIZE = 24 * MiB + 512;
 const DATA = 9 * MiB + 1000;
+/** Data is sent in whole granules: three runs of it begin and end in one. */
+const MOST_DATA = DATA + 6 * 64 * KiB;
 
 describe('ferry upload and download', function () {
   this.timeout(60_000);
@@ -57,12 +61,12 @@ describe('ferry upload and download', function () {
     const { code, stdout } = await ferry('upload', dir.join('image.raw'), dir.join('sparse.img'), '--sparse', '--json');
     expect(code).to.equal(0);
     const job = JSON.parse(stdout.trim().split('\n').at(-1) as string) as JobView;
-    expect(job.result?.copiedBytes).to.be.within(DATA, DATA + 16 * 4096);
+    expect(job.result?.copiedBytes).to.be.within(DATA, MOST_DATA);
     await assertSameBytes(dir.join('image.raw'), dir.join('sparse.img'));
     expect(await allocatedBytes(dir.join('sparse.img'))).to.be.lessThan(12 * MiB);
   });
 
-  needsNbd('sends a qcow2 image as what it means, and refuses one that needs other files', async () => {
+  needsNbd('sends a qcow2 image as what it means, and asks before it follows one to other files', async () => {
     const convert = (...args: string[]) => runTool('qemu-img', args);
     await convert('convert', '-O', 'qcow2', dir.join('image.raw'), dir.join('image.qcow2'));
     const sent = await ferry('upload', dir.join('image.qcow2'), dir.join('from-qcow2.img'), '--verify');
@@ -71,7 +75,10 @@ describe('ferry upload and download', function () {
     await convert('create', '-q', '-f', 'qcow2', '-b', dir.join('image.raw'), '-F', 'raw', dir.join('child.qcow2'));
     const refused = await ferry('upload', dir.join('child.qcow2'), dir.join('never.img'));
     expect(refused.code).to.equal(2);
-    expect(refused.stderr).to.include('NOT_SUPPORTED').and.include('image.raw');
+    expect(refused.stderr).to.include('NOT_SUPPORTED').and.include('--format qcow2');
+    const asked = await ferry('upload', dir.join('child.qcow2'), dir.join('child.img'), '--format', 'qcow2');
+    expect(asked.code, asked.stderr).to.equal(0);
+    await assertSameBytes(dir.join('image.raw'), dir.join('child.img'));
   });
 
   it('goes on with a job whose client was interrupted, and sends nothing twice', async () => {
@@ -89,7 +96,7 @@ describe('ferry upload and download', function () {
     const { code, stderr } = await ferry('upload', dir.join('image.raw'), '--resume', id);
     expect(code, stderr).to.equal(0);
     await assertSameBytes(dir.join('image.raw'), target);
-    expect((await service.job(id)).result?.copiedBytes).to.be.within(DATA, DATA + 16 * 4096);
+    expect((await service.job(id)).result?.copiedBytes).to.be.within(DATA, MOST_DATA);
   });
 
   it('stops on SIGINT and says how to go on; the job waits', async () => {
@@ -107,12 +114,75 @@ describe('ferry upload and download', function () {
     await service.cancel(id);
   });
 
-  it('refuses to go on with a job that is for another image', async () => {
+  it('refuses to go on with a job that is for another image, or for what the image was before', async () => {
     const id = await waitingJob(MiB);
     const { code, stderr } = await ferry('upload', dir.join('image.raw'), '--resume', id);
     expect(code).to.equal(2);
     expect(stderr).to.include('BAD_REQUEST');
     await service.cancel(id);
+    const begun = await service.submit({
+      kind: 'upload',
+      source: { type: 'client', size: SIZE },
+      target: { type: 'file', path: dir.join('changed.img') },
+      labels: { source: '2020-01-01T00:00:00.000000000Z image.raw' },
+    });
+    const changed = await ferry('upload', dir.join('image.raw'), '--resume', begun.id);
+    expect(changed.code).to.equal(2);
+    expect(changed.stderr).to.include(`job ${begun.id} was begun with`);
+    await service.cancel(begun.id);
+  });
+
+  it('goes on with a job that has failed or was canceled meanwhile', async () => {
+    const id = await waitingJob(SIZE);
+    await service.cancel(id);
+    await service.ended(id);
+    const { code, stderr } = await ferry('upload', dir.join('image.raw'), '--resume', id, '--verify');
+    expect(code, stderr).to.equal(0);
+    await assertSameBytes(dir.join('image.raw'), dir.join(`waiting-${SIZE}.img`));
+  });
+
+  needsNbd('goes on by itself when the node is killed, with what is not durable', async () => {
+    const size = 40 * MiB;
+    await makeImage(dir.join('slow.raw'), size, [{ start: 0, length: size, seed: 5 }]);
+    // Slow enough to be killed in the middle.
+    const delay = ['--filter=delay', 'file', dir.join('slow.raw'), 'rdelay=300ms'];
+    await using slow = await startNbdkit(dir.path, delay);
+    await using data = await tempDir();
+    const env = {
+      FERRY_LOCAL_SOCKET: 'off',
+      FERRY_IMAGES_HOST: '127.0.0.1',
+      FERRY_FLUSH_INTERVAL_MS: '100',
+      FERRY_LEASE_MS: '1000',
+    };
+    const options = { roots: [dir.path], dataDir: data.path, env };
+    const first = await startService(options);
+    const args = ['upload', slow.uri, dir.join('killed.img'), '--json', '--connections', '1'];
+    const program = start(FERRY, args, { FERRY_API_URL: first.url });
+    const exited = once(program.child, 'exit');
+    const { id } = JSON.parse(await program.line()) as JobView;
+    await first.until(id, (job) => (job.upload?.durable.length ?? 0) > 0);
+    await first.end('SIGKILL');
+    const sameUrl = { ...env, FERRY_API_PORT: new URL(first.url).port };
+    await using second = await startService({ ...options, env: sameUrl });
+    expect((await exited)[0], program.stderr()).to.equal(0);
+    const job = await second.job(id);
+    expect(job.attempt).to.equal(2);
+    expect(job.result?.resumedBytes).to.be.greaterThan(0);
+    await assertSameBytes(dir.join('slow.raw'), dir.join('killed.img'));
+  });
+
+  it('does not call it done when the image was written to meanwhile', async () => {
+    const path = dir.join('written.raw');
+    await writeFile(path, patternBytes(6, MiB));
+    const trouble = ({ op }: { op: string | null }) => {
+      if (op === 'flush') writeFileSync(path, patternBytes(7, MiB));
+      return null;
+    };
+    await using server = await ImageServer.start({ image: Buffer.alloc(MiB), trouble });
+    const { code, stdout, stderr } = await ferry('upload', path, '--url', server.url);
+    expect(code).to.equal(2);
+    expect(stderr).to.include('SOURCE_CHANGED');
+    expect(stdout).to.not.include('completed');
   });
 
   it('reads an image of the node into a file, holes and all', async () => {
@@ -121,7 +191,12 @@ describe('ferry upload and download', function () {
     await assertSameBytes(dir.join('image.raw'), dir.join('read.img'));
     expect(await allocatedBytes(dir.join('read.img'))).to.be.lessThan(12 * MiB);
     await writeFile(dir.join('old.img'), Buffer.alloc(SIZE + MiB, 0xee));
-    expect((await ferry('download', dir.join('image.raw'), dir.join('old.img'))).code).to.equal(0);
+    const refused = await ferry('download', dir.join('image.raw'), dir.join('old.img'));
+    expect(refused.code).to.equal(2);
+    expect(refused.stderr).to.include('--overwrite');
+    expect((await readFile(dir.join('old.img')))[SIZE]).to.equal(0xee);
+    const allowed = await ferry('download', dir.join('image.raw'), dir.join('old.img'), '--overwrite', '--verify');
+    expect(allowed.code, allowed.stderr).to.equal(0);
     await assertSameBytes(dir.join('image.raw'), dir.join('old.img'));
   });
 

@@ -48,6 +48,10 @@ export interface Tasks {
   readImage: { input: ReadImage; output: number };
   writeImage: { input: WriteImage; output: undefined };
   zeroImage: { input: ZeroImage; output: undefined };
+  /** Throws SOURCE_CHANGED when the block is not all there. */
+  readBlock: { input: ReadBlock; output: BlockContent };
+  /** What of it is zeroes is zeroed, or left alone where the target reads as zeroes already. */
+  writeBlock: { input: WriteBlock; output: undefined };
   /** Digests of the blocks of a range, one after another. */
   hashBlocks: { input: HashBlocks; output: Uint8Array };
   /** What a piece of storage can do, for people (`ferry probe`). */
@@ -75,6 +79,34 @@ export type WriteImage = ImagePart & { readonly target: TargetHandle; readonly c
 export interface ZeroImage {
   readonly target: TargetHandle;
   readonly range: Range;
+  readonly allocation: Allocation;
+  readonly control: SharedArrayBuffer;
+}
+
+/** Fills buffer[0, length) from the image at `position`. */
+export interface ReadBlock {
+  readonly handle: Handle;
+  readonly buffer: SharedBuffer;
+  readonly length: number;
+  readonly position: number;
+  /** One of `hashAlgorithms`; null: no digest is wanted. */
+  readonly algorithm: string | null;
+}
+
+export interface BlockContent {
+  /** Packed ranges of the buffer that are not zeroes. */
+  readonly data: Float64Array;
+  /** Of the whole block. */
+  readonly digest: Uint8Array | null;
+}
+
+/** Writes buffer[0, length) to the target at `position`. */
+export interface WriteBlock {
+  readonly target: TargetHandle;
+  readonly buffer: SharedBuffer;
+  readonly length: number;
+  readonly position: number;
+  readonly targetZeroed: boolean;
   readonly allocation: Allocation;
   readonly control: SharedArrayBuffer;
 }

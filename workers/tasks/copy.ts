@@ -5,17 +5,15 @@
  */
 import { FerryError } from '../../shared/errors.js';
 import { unpack } from '../../shared/ranges.js';
-import { alignUp, end, KiB, type Range } from '../../shared/units.js';
+import { end, type Range } from '../../shared/units.js';
 import { view } from '../buffers.js';
 import { ControlBlock } from '../control.js';
 import { guardedIo } from '../guarded-io.js';
 import type { NativeIo } from '../native/index.js';
+import { type Run, runsOf } from '../storage/runs.js';
 import { readSource, writeTarget } from '../storage/transfer.js';
 import { zeroTarget } from '../storage/zero.js';
 import type { CopyStep, TaskFunction } from './contracts.js';
-
-/** Zeroes shorter than this are written like data: a call of their own would cost more. */
-const GRANULE = 64 * KiB;
 
 export const copy: TaskFunction<'copy'> = (step) => {
   const control = new ControlBlock(step.control);
@@ -47,34 +45,17 @@ class Copier {
         throw new FerryError('SOURCE_CHANGED', `${source.path} became shorter while it was read`, {
           path: source.path,
         });
-      if (this.step.detectZeroes) this.#settleRuns(position, length);
-      else this.#write(0, length, position);
+      if (this.step.detectZeroes) {
+        for (const run of runsOf(this.io, this.#buffer, length, position)) this.#settleRun(run, position);
+      } else this.#write(0, length, position);
       position += length;
     }
     this.#settlePendingZero();
   }
 
-  /** Splits what was read into runs of data and of zeroes, cut at multiples of the granule. */
-  #settleRuns(position: number, length: number): void {
-    let runStart = 0;
-    let runIsZero: boolean | null = null;
-    let offset = 0;
-    while (offset < length) {
-      const stop = Math.min(alignUp(position + offset + 1, GRANULE) - position, length);
-      const isZero = this.io.isZero(this.#buffer, offset, stop - offset);
-      if (runIsZero !== null && isZero !== runIsZero) {
-        this.#settleRun(runIsZero, runStart, offset, position);
-        runStart = offset;
-      }
-      runIsZero = isZero;
-      offset = stop;
-    }
-    if (runIsZero !== null) this.#settleRun(runIsZero, runStart, length, position);
-  }
-
-  #settleRun(isZero: boolean, start: number, stop: number, position: number): void {
-    if (isZero) this.#addZero({ start: position + start, length: stop - start });
-    else this.#write(start, stop - start, position + start);
+  #settleRun({ isZero, offset, length }: Run, position: number): void {
+    if (isZero) this.#addZero({ start: position + offset, length });
+    else this.#write(offset, length, position + offset);
   }
 
   #write(offset: number, length: number, position: number): void {

@@ -1,4 +1,5 @@
 /** Every task by its name. */
+import { readBlock, writeBlock } from './blocks.js';
 import { checksum } from './checksum.js';
 import type { TaskFunction, TaskName } from './contracts.js';
 import { copy } from './copy.js';
@@ -32,6 +33,8 @@ export const TASKS: { readonly [N in TaskName]: TaskFunction<N> } = {
   readImage,
   writeImage,
   zeroImage,
+  readBlock,
+  writeBlock,
   hashBlocks,
   probe,
 };

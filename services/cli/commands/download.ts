@@ -1,105 +1,163 @@
-/** `ferry download SOURCE FILE`: reads an image of a node into a file of this machine. */
-import { readFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+/** `ferry download SRC FILE`: reads an image of a node into a raw file or device of this machine. */
 import type { Command } from 'commander';
-import { formatBytes } from '../../../shared/units.js';
+import { FerryError } from '../../../shared/errors.js';
+import { end, MiB } from '../../../shared/units.js';
 import { ControlBlock } from '../../../workers/control.js';
+import { imageChecksum } from '../../../workers/image-checksum.js';
 import type { Workers } from '../../../workers/pool.js';
 import { addClientFlags, type ClientFlags, clientOf } from '../client-flags.js';
 import type { Context } from '../context.js';
-import { exitCodeOfJob } from '../exit-codes.js';
-import { follow } from '../follow.js';
-import { reach } from '../images-client/address.js';
-import { serveJob } from '../images-client/client-job.js';
-import { ImageConnection } from '../images-client/connection.js';
-import { fetchImage } from '../images-client/fetch-image.js';
-import { withWorkers } from '../images-client/workers.js';
+import { followJob } from '../following.js';
+import type { Clients } from '../images-client/clients.js';
+import { receiveImage } from '../images-client/download.js';
+import { interruptible } from '../images-client/interruptible.js';
+import { finalizeJob, Offers, serveJob } from '../images-client/job-client.js';
+import { TransferDisplay } from '../images-client/transfer-display.js';
+import { addTransferFlags, type TransferFlags, withWorkers } from '../images-client/transfer-flags.js';
+import { withImage } from '../images-client/with-image.js';
+import { type LocalTarget, openLocalTarget } from '../local-storage/target.js';
+import { parseLabel } from '../parse.js';
 import { sourceOf } from '../targets.js';
-import { formatDuration, formatRate } from '../words.js';
 
-interface DownloadFlags extends ClientFlags {
-  readonly url?: string;
+interface DownloadFlags extends TransferFlags, ClientFlags {
+  readonly overwrite?: true;
+  readonly verify?: true;
   readonly pool?: string;
-  readonly cacert?: string;
+  readonly label?: Record<string, string>;
 }
+
+const CHECKSUM = { algorithm: 'sha256', blockSize: 4 * MiB } as const;
 
 export function addDownload(program: Command, context: Context): void {
   const command = program
     .command('download')
-    .description('read a disk image of a node into a raw file of this machine')
-    .argument('<SOURCE>', 'on the node: a file, a block device or an NBD URI; left out with --url')
-    .argument('[FILE]', 'file to write; holes stay holes')
-    .option('--url <URL>', 'read from this URL or ticket instead of making a job')
-    .option('--pool <NAME>', 'pool whose nodes have the source')
-    .option('--cacert <FILE>', 'PEM file of the authority that signed the certificate of the node');
-  addClientFlags(command).action(async (first: string, second: string | undefined, flags: DownloadFlags) => {
-    if ((second === undefined) !== (flags.url !== undefined))
-      command.error('error: give SOURCE and FILE, or --url URL and FILE');
-    const [source, file] = second === undefined ? [undefined, first] : [first, second];
-    context.exitWith(await download(context, source, resolve(file), flags));
-  });
+    .description('read a disk image of a node into a raw file or device of this machine')
+    .argument('<SRC>', 'on the node: a file, a block device or an NBD URI; left out with --url')
+    .argument('[FILE]', 'file to make, in which holes stay holes, or a block device')
+    .option('--url <URL>', 'read from this ticket, instead of making a job')
+    .option('--overwrite', 'FILE may exist, or be a block device: what it holds goes')
+    .option('--verify', 'compare the checksum of FILE with that of the image')
+    .option('--label <KEY=VALUE>', 'a label of the job; may be repeated', parseLabel)
+    .option('--pool <NAME>', 'pool whose nodes have the image');
+  addTransferFlags(addClientFlags(command)).action(
+    async (first: string, second: string | undefined, flags: DownloadFlags) => {
+      if ((second === undefined) !== (flags.url !== undefined)) {
+        command.error('error: give SRC and FILE, or --url URL and FILE');
+      }
+      const code = await withWorkers(async (workers) => {
+        const download = new Download(context, second ?? first, flags, workers);
+        try {
+          return await download.run(first);
+        } finally {
+          await download.close();
+        }
+      });
+      context.exitWith(code);
+    },
+  );
 }
 
-async function download(
-  context: Context,
-  source: string | undefined,
-  file: string,
-  flags: DownloadFlags,
-): Promise<number> {
-  const { screen } = context;
-  const ca = flags.cacert === undefined ? null : readFileSync(flags.cacert);
-  return await withWorkers(async (workers) => {
-    if (flags.url !== undefined) {
-      await fetchFrom(context, workers, flags.url, ca, file);
-      return 0;
-    }
-    const client = clientOf(flags, context);
-    const pool = flags.pool === undefined ? {} : { pool: flags.pool };
-    const { id } = await client.submit({ kind: 'download', source: sourceOf(source as string), ...pool });
-    screen.note(`job ${id}`);
-    const served = await serveJob(client, id, new AbortController().signal, ({ url }) =>
-      fetchFrom(context, workers, url, ca, file),
-    );
-    if (served) await client.finalize(id, undefined);
-    const watcher = { changed: () => {}, lost: () => {}, regained: () => {} };
-    const ended = await follow((etag, wait) => client.jobAfter(id, etag, wait), watcher, new AbortController().signal);
-    if (ended.error !== undefined) screen.note(`ferry: ${ended.error.message} (${ended.error.code})`);
-    return exitCodeOfJob(ended.state);
-  });
-}
+class Download {
+  #target: LocalTarget | null = null;
 
-async function fetchFrom({ screen }: Context, workers: Workers, url: string, ca: Buffer | null, file: string) {
-  const startedMs = performance.now();
-  const { address, options } = await reach(url, ca);
-  const asking = new ImageConnection(address);
-  const extents = await asking.extents().finally(() => asking.close());
-  const last = extents.at(-1);
-  const size = last === undefined ? 0 : last.start + last.length;
-  const control = new ControlBlock().memory;
-  const target = await workers.run('openTarget', {
-    type: 'file',
-    path: file,
-    roots: [dirname(file)],
-    neededBytes: size,
-    fileSize: size,
-    source: null,
-    declaredZero: false,
-    control,
-  });
-  let done = 0;
-  let shown = 0;
-  const onDone = (length: number) => {
-    done += length;
-    const tenth = Math.floor((done / size) * 10);
-    if (tenth > shown) screen.line(`${tenth * 10} %  ${formatBytes(done)} of ${formatBytes(size)}`);
-    shown = Math.max(shown, tenth);
-  };
-  try {
-    const connections = options.max_readers ?? 1;
-    await fetchImage({ workers, target, extents, address, connections, control, onDone });
-  } finally {
-    await workers.run('close', { handles: [target] });
+  constructor(
+    private readonly context: Context,
+    private readonly file: string,
+    private readonly flags: DownloadFlags,
+    private readonly workers: Workers,
+  ) {}
+
+  async run(source: string): Promise<number> {
+    const { url } = this.flags;
+    if (url !== undefined) return await interruptible((signal) => this.#fromTicket(url, signal));
+    return await this.#fromJob(source);
   }
-  const ms = performance.now() - startedMs;
-  screen.line(`completed: ${formatBytes(size)} in ${formatDuration(ms)} (${formatRate(size / (ms / 1000))})`);
+
+  async close(): Promise<void> {
+    await this.#target?.close();
+  }
+
+  async #fromTicket(url: string, signal: AbortSignal): Promise<number> {
+    const json = this.flags.json === true;
+    const display = new TransferDisplay({ screen: this.context.screen, json, stage: 'receiving' });
+    try {
+      await withImage({ url, local: null }, 'read', this.flags, signal, (clients) =>
+        this.#receive(clients, signal, display),
+      );
+      await this.#target?.complete();
+      display.completed();
+      return 0;
+    } finally {
+      display.close();
+    }
+  }
+
+  async #fromJob(source: string): Promise<number> {
+    const { context, flags } = this;
+    const { label: labels, pool } = flags;
+    const json = flags.json === true;
+    const api = clientOf(flags, context);
+    const { id } = await api.submit({
+      kind: 'download',
+      source: sourceOf(source),
+      ...(labels === undefined ? {} : { labels }),
+      ...(pool === undefined ? {} : { pool }),
+    });
+    if (!json) context.screen.line(`job ${id}`);
+    const stop = new AbortController();
+    const offers = new Offers();
+    const work = serveJob({
+      offers,
+      serve: async ({ url, local, gone }, reached) => {
+        const signal = AbortSignal.any([stop.signal, gone]);
+        await withImage({ url, local }, 'read', flags, signal, async (clients) => {
+          reached();
+          await this.#receive(clients, signal, null);
+        });
+        await finalizeJob(api, id, undefined, stop.signal);
+      },
+    });
+    let ended = false;
+    try {
+      const code = await followJob(context, api, id, {
+        json,
+        answered: true,
+        work,
+        heard: (view) => offers.heard(view),
+        goesOn: 'the download was stopped',
+      });
+      ended = code < 128;
+      if (code === 0) await this.#target?.complete();
+      return code;
+    } finally {
+      offers.close();
+      stop.abort(new FerryError('CANCELED', 'The download was stopped'));
+      await work.catch(() => {});
+      // Nobody else will read for it.
+      if (!ended) await api.cancel(id).catch(() => {});
+    }
+  }
+
+  /** Of a job that offers again all is received once more: its source may be another one by now. */
+  async #receive(clients: Clients, signal: AbortSignal, display: TransferDisplay | null): Promise<void> {
+    const { workers, flags } = this;
+    const extents = await clients.use((client) => client.extents());
+    const last = extents.at(-1);
+    const size = last === undefined ? 0 : end(last);
+    const first = this.#target === null;
+    this.#target ??= await openLocalTarget(workers, this.file, size, flags.overwrite === true);
+    const { handle } = this.#target;
+    if (handle.size < size) throw new FerryError('SOURCE_CHANGED', `The image has ${size} bytes now`);
+    display?.begin(size);
+    const target = first ? handle : { ...handle, readsZero: false };
+    const onDone = (length: number) => display?.add(length);
+    await receiveImage({ workers, target, extents, clients, signal, onDone });
+    if (flags.verify !== true) return;
+    const stored = await clients.use((client) => client.checksum(CHECKSUM.algorithm, CHECKSUM.blockSize));
+    const control = new ControlBlock().memory;
+    const data = await workers.run('extents', { handle, control });
+    const received = await imageChecksum(workers, { ...CHECKSUM, handle, size, data, control });
+    if (received === stored) return;
+    throw new FerryError('VERIFY_FAILED', `${this.file} has the checksum ${received}, the image has ${stored}`);
+  }
 }

@@ -1,152 +1,209 @@
-/** `ferry upload FILE TARGET`: sends an image of this machine to a node, through a job or straight to a ticket. */
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+/** `ferry upload FILE TARGET`: sends an image of this machine to a node, for a job or straight to a ticket. */
 import { type Command, Option } from 'commander';
-import { Coverage } from '../../../shared/coverage.js';
 import { FerryError } from '../../../shared/errors.js';
-import { formatBytes, MiB } from '../../../shared/units.js';
-import { ControlBlock } from '../../../workers/control.js';
-import { imageChecksum } from '../../../workers/image-checksum.js';
-import type { Workers } from '../../../workers/pool.js';
-import type { SourceHandle } from '../../../workers/storage/handle.js';
+import type { JobView } from '../../../shared/schemas/job.js';
 import type { ApiClient } from '../api-client.js';
 import { clientOf } from '../client-flags.js';
 import type { Context } from '../context.js';
 import { followJob } from '../following.js';
-import { reach } from '../images-client/address.js';
-import { serveJob } from '../images-client/client-job.js';
-import { IMAGE_FORMATS, type ImageFormat, openImageFile } from '../images-client/open-image-file.js';
-import { sendImage } from '../images-client/send-image.js';
-import { withWorkers } from '../images-client/workers.js';
+import { interruptible } from '../images-client/interruptible.js';
+import { finalizeJob, Offers, serveJob } from '../images-client/job-client.js';
+import { TransferDisplay } from '../images-client/transfer-display.js';
+import { addTransferFlags, type TransferFlags, withWorkers } from '../images-client/transfer-flags.js';
+import { sendImage } from '../images-client/upload.js';
+import { withImage } from '../images-client/with-image.js';
+import { FORMATS, type ImageFormat } from '../local-storage/image-format.js';
+import { type LocalSource, openLocalSource } from '../local-storage/source.js';
 import { addSubmitFlags, commonOptions, commonRequest, type SubmitFlags } from '../submitting.js';
 import { targetOf } from '../targets.js';
-import { formatDuration, formatRate } from '../words.js';
 
-interface UploadFlags extends Omit<SubmitFlags, 'dryRun' | 'follow' | 'bandwidth'> {
-  readonly url?: string;
+interface UploadFlags extends TransferFlags, Omit<SubmitFlags, 'dryRun' | 'follow' | 'bandwidth'> {
+  readonly target?: string;
   readonly resume?: string;
   readonly verify?: true;
   readonly format?: ImageFormat;
+  /** commander: false when `--no-…` was given, else true. */
   readonly zeroTail: boolean;
-  readonly cacert?: string;
 }
 
-const CHECKSUM = { algorithm: 'sha256', blockSize: 4 * MiB } as const;
+/** Tells which state of which file a job is sent, so that it is not completed with another one. */
+const SOURCE_LABEL = 'source';
 
 export function addUpload(program: Command, context: Context): void {
   const command = program
     .command('upload')
     .description('send a disk image of this machine to a node')
-    .argument('<FILE>', 'image of this machine: raw, or qcow2 and others where qemu-utils are installed')
+    .argument('<FILE>', 'image: a file, a block device or an NBD URI; other formats than raw need qemu-utils')
     .argument('[TARGET]', 'on the node: a block device, a file that may be missing, or an NBD URI')
-    .option('--url <URL>', 'send to this upload URL or ticket instead of making a job')
-    .option('--resume <JOB>', 'go on with the upload job of an interrupted "ferry upload"')
+    .option('--target <TARGET>', 'the same as TARGET')
+    .option('--url <URL>', 'send to this ticket, instead of making a job')
+    .option('--resume <JOB>', 'go on with the job of an upload that was interrupted')
     .option('--verify', 'compare the checksum of the target with that of the image')
     .option('--no-zero-tail', 'leave alone what lies behind the image on a larger target')
-    .option('--cacert <FILE>', 'PEM file of the authority that signed the certificate of the node')
-    .addOption(new Option('--format <FORMAT>', 'of the image; default: found out').choices(IMAGE_FORMATS));
-  addSubmitFlags(command, 'client').action(async (file: string, target: string | undefined, flags: UploadFlags) => {
-    if ([target, flags.url, flags.resume].filter((given) => given !== undefined).length !== 1) {
-      command.error('error: give one of TARGET, --url URL and --resume JOB');
-    }
-    context.exitWith(await upload(context, resolve(file), target, flags));
-  });
-}
-
-async function upload(context: Context, file: string, target: string | undefined, flags: UploadFlags): Promise<number> {
-  return await withWorkers(async (workers) => {
-    await using image = await openImageFile(workers, file, flags.format ?? null);
-    const { source } = image;
-    const control = new ControlBlock().memory;
-    const data = await workers.run('extents', { handle: source, control });
-    const common = { workers, source, data, ca: flags.cacert === undefined ? null : readFileSync(flags.cacert) };
-    if (flags.url !== undefined) return await sendToUrl(context, flags.url, common);
-    const client = clientOf(flags, context);
-    const id = flags.resume ?? (await submit(client, source.size, target as string, flags));
-    if (flags.json !== true) context.screen.line(`job ${id}`);
-    const goesOn = `the job waits for the rest: "ferry upload ${file} --resume ${id}" goes on, "ferry cancel ${id}" stops it`;
-    const following = followJob(context, client, id, { json: flags.json === true, answered: true, goesOn });
-    const stopping = new AbortController();
-    const sending = sendToJob(client, id, common, flags.verify === true, stopping.signal);
-    // A job that fails tells why; a client that cannot go on does as well. Whichever is first ends the other.
-    try {
-      return await Promise.race([following, sending.then(() => following)]);
-    } finally {
-      stopping.abort();
-      // The image is closed after this: nothing may read it then.
-      await sending.catch(() => {});
-    }
-  });
-}
-
-interface Image {
-  readonly workers: Workers;
-  readonly source: SourceHandle;
-  readonly data: Float64Array;
-  readonly ca: Buffer | null;
-}
-
-async function submit(client: ApiClient, size: number, target: string, flags: UploadFlags): Promise<string> {
-  const job = await client.submit(
-    {
-      kind: 'upload',
-      source: { type: 'client', size },
-      target: await targetOf(target, flags),
-      options: { ...commonOptions(flags), ...(flags.zeroTail ? {} : { zeroTail: false }) },
-      ...commonRequest(flags),
+    .addOption(new Option('--format <FORMAT>', 'of FILE; default: what it says of itself').choices(FORMATS));
+  addTransferFlags(addSubmitFlags(command, 'client')).action(
+    async (file: string, argument: string | undefined, flags: UploadFlags) => {
+      const given = [argument, flags.target, flags.url, flags.resume].filter((way) => way !== undefined);
+      if (given.length !== 1) command.error('error: give one of TARGET, --url URL and --resume JOB');
+      const code = await withWorkers(async (workers) => {
+        const source = await openLocalSource(workers, file, flags.format ?? null);
+        try {
+          const upload = new Upload(context, file, flags, { workers, source });
+          return await upload.run(argument ?? flags.target);
+        } finally {
+          await source.close();
+        }
+      });
+      context.exitWith(code);
     },
-    flags.idempotencyKey,
   );
-  return job.id;
 }
 
-async function sendToJob(
-  client: ApiClient,
-  id: string,
-  { ca, ...image }: Image,
-  verify: boolean,
-  signal: AbortSignal,
-): Promise<void> {
-  const { size } = image.source;
-  const said = await client.job(id);
-  if (said.source?.type !== 'client' || said.source.size !== size) {
-    throw new FerryError('BAD_REQUEST', `job ${id} is not an upload of an image of ${size} bytes`);
+type Image = Pick<Parameters<typeof sendImage>[0], 'workers'> & { readonly source: LocalSource };
+
+class Upload {
+  constructor(
+    private readonly context: Context,
+    private readonly file: string,
+    private readonly flags: UploadFlags,
+    private readonly image: Image,
+  ) {}
+
+  async run(target: string | undefined): Promise<number> {
+    const { url, resume } = this.flags;
+    if (url !== undefined) return await interruptible((signal) => this.#toTicket(url, signal));
+    const api = clientOf(this.flags, this.context);
+    if (resume !== undefined) return await this.#toJob(api, await this.#resumed(api, resume));
+    return await this.#toJob(api, await this.#submitted(api, target as string));
   }
-  const served = await serveJob(client, id, signal, async ({ url, durable = [] }) => {
-    const { address, options } = await reach(url, ca);
-    const settled = new Coverage(durable.flat());
-    const connections = options.max_writers ?? 1;
-    // What the job is not sent reads as zeroes in the end.
-    const rest = { sendZeroes: false, flush: false, signal, onDone: () => {} };
-    await sendImage({ ...image, address, connections, settled, ...rest });
-  });
-  if (!served || signal.aborted) return;
-  const checksum = verify ? { ...CHECKSUM, checksum: await checksumOf(image) } : undefined;
-  await client.finalize(id, checksum);
+
+  async #toTicket(url: string, signal: AbortSignal): Promise<number> {
+    const { source } = this.image;
+    const json = this.flags.json === true;
+    const display = new TransferDisplay({ screen: this.context.screen, json, stage: 'sending' });
+    try {
+      await withImage({ url, local: null }, 'write', this.flags, signal, async (clients) => {
+        const onDone = (length: number) => display.add(length);
+        display.begin(source.handle.size);
+        const verify = this.flags.verify === true;
+        const common = { clients, settled: [], zeroes: 'send', wantsChecksum: verify, signal, onDone } as const;
+        const sent = await this.#send(common);
+        if (sent === null) return;
+        const { algorithm, blockSize, checksum } = sent;
+        const stored = await clients.use((client) => client.checksum(algorithm, blockSize));
+        if (stored !== checksum) {
+          // The server hashes all that its ticket is for: of a larger target that is more than was sent.
+          const message = `The target has the checksum ${stored}, ${this.file} has ${checksum}`;
+          throw new FerryError('VERIFY_FAILED', `${message}; is the ticket for an image of another size?`);
+        }
+      });
+      display.completed();
+      return 0;
+    } finally {
+      display.close();
+    }
+  }
+
+  async #submitted(api: ApiClient, target: string): Promise<string> {
+    const { flags } = this;
+    const { labels, ...common } = commonRequest(flags);
+    const label = this.#label();
+    const { id } = await api.submit(
+      {
+        kind: 'upload',
+        source: { type: 'client', size: this.image.source.handle.size },
+        target: await targetOf(target, flags),
+        options: { ...commonOptions(flags), ...(flags.zeroTail ? {} : { zeroTail: false }) },
+        ...common,
+        labels: { ...(label === null ? {} : { [SOURCE_LABEL]: label }), ...labels },
+      },
+      flags.idempotencyKey,
+    );
+    return id;
+  }
+
+  /** @throws FerryError BAD_REQUEST  it is another kind of job, or was begun with something else than FILE */
+  async #resumed(api: ApiClient, id: string): Promise<string> {
+    const job = await api.job(id);
+    const { size } = this.image.source.handle;
+    const label = this.#label();
+    const began = job.labels[SOURCE_LABEL];
+    const wrong =
+      job.source?.type !== 'client'
+        ? 'is not one that a client sends data for'
+        : job.source.size !== size
+          ? `is for an image of ${job.source.size} bytes, ${this.file} has ${size}`
+          : began !== undefined && label !== null && changedAt(began) !== changedAt(label)
+            ? `was begun with "${began}", and ${this.file} is "${label}": begin a new one`
+            : null;
+    if (wrong !== null) throw new FerryError('BAD_REQUEST', `job ${id} ${wrong}`);
+    if (job.state === 'failed' || job.state === 'canceled') await api.tell(id, 'retry');
+    if (job.state === 'paused') await api.tell(id, 'resume');
+    return id;
+  }
+
+  async #toJob(api: ApiClient, id: string): Promise<number> {
+    const { screen } = this.context;
+    const json = this.flags.json === true;
+    if (!json) screen.line(`job ${id}`);
+    const stop = new AbortController();
+    const offers = new Offers();
+    const work = serveJob({
+      offers,
+      serve: async ({ url, local, durable, gone }, reached) => {
+        const signal = AbortSignal.any([stop.signal, gone]);
+        const checksum = await withImage({ url, local }, 'write', this.flags, signal, async (clients) => {
+          reached();
+          const wantsChecksum = this.flags.verify === true;
+          const common = { clients, settled: durable, wantsChecksum, signal, onDone: () => {} };
+          // The job zeroes what it was not sent, by what it knows of its target, and shows how far it is.
+          return await this.#send({ ...common, zeroes: 'leave' });
+        });
+        await finalizeJob(api, id, checksum ?? undefined, stop.signal);
+      },
+    });
+    const again = `go on with "ferry upload ${this.file} --resume ${id}", end it with "ferry cancel ${id}"`;
+    try {
+      const heard = (view: JobView) => offers.heard(view);
+      return await followJob(this.context, api, id, {
+        json,
+        answered: true,
+        heard,
+        work,
+        goesOn: `the job waits: ${again}`,
+      });
+    } catch (thrown) {
+      if (thrown instanceof FerryError && thrown.code === 'SOURCE_CHANGED') {
+        // What was sent is of two states of the image: nothing can make one of them.
+        await api.cancel(id);
+        screen.note(`ferry: job ${id} is canceled`);
+      } else screen.note(`ferry: job ${id} has not ended: ${again}`);
+      throw thrown;
+    } finally {
+      offers.close();
+      stop.abort(new FerryError('CANCELED', 'The upload was stopped'));
+      // It may be reading: the source is closed after this.
+      await work.catch(() => {});
+    }
+  }
+
+  async #send(request: Omit<Parameters<typeof sendImage>[0], 'workers' | 'source' | 'data'>) {
+    const { workers, source } = this.image;
+    const { handle, data } = source;
+    const sent = await sendImage({ workers, source: handle, data, ...request });
+    await source.assertUnchanged();
+    return sent;
+  }
+
+  #label(): string | null {
+    const { modified } = this.image.source;
+    if (modified === null) return null;
+    const seconds = new Date(Number(BigInt(modified) / 1_000_000n)).toISOString().slice(0, -5);
+    const name = this.file.split('/').at(-1) ?? '';
+    return `${seconds}.${modified.slice(-9)}Z ${name}`.slice(0, 255);
+  }
 }
 
-async function checksumOf({ workers, source, data }: Omit<Image, 'ca'>): Promise<string> {
-  const control = new ControlBlock().memory;
-  return await imageChecksum(workers, { ...CHECKSUM, handle: source, size: source.size, data, control });
-}
-
-async function sendToUrl({ screen }: Context, url: string, { ca, ...image }: Image): Promise<number> {
-  const startedMs = performance.now();
-  const { address, options } = await reach(url, ca);
-  const { size } = image.source;
-  let done = 0;
-  let shown = 0;
-  const onDone = (length: number) => {
-    done += length;
-    const tenth = Math.floor((done / size) * 10);
-    if (tenth > shown) screen.line(`${tenth * 10} %  ${formatBytes(done)} of ${formatBytes(size)}`);
-    shown = Math.max(shown, tenth);
-  };
-  const connections = options.max_writers ?? 1;
-  const { signal } = new AbortController();
-  const rest = { settled: new Coverage(), sendZeroes: true, flush: true, signal, onDone };
-  await sendImage({ ...image, address, connections, ...rest });
-  const ms = performance.now() - startedMs;
-  screen.line(`completed: ${formatBytes(size)} in ${formatDuration(ms)} (${formatRate(size / (ms / 1000))})`);
-  return 0;
+function changedAt(label: string): string {
+  return label.split(' ', 1)[0] ?? '';
 }

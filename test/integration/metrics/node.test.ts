@@ -54,12 +54,12 @@ describe('metrics of processes that share a Redis', function () {
   }
 
   it('are off by default on a node', async () => {
-    expect((await startProgram('node')).ready).to.deep.equal({ msg: 'ready' });
+    expect((await startProgram('node')).ready).to.have.keys(['msg', 'images']);
   });
 
   it('are served by a node at the address that its ready line tells', async () => {
     const { program, ready } = await startProgram('node', { FERRY_METRICS_PORT: '0' });
-    expect(ready).to.have.keys(['msg', 'metrics']);
+    expect(ready).to.have.keys(['msg', 'metrics', 'images']);
     const url = ready.metrics?.url as string;
     expect(url).to.match(/^http:\/\/127\.0\.0\.1:\d+\/metrics$/);
     const config = readConfig({});
