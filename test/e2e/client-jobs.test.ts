@@ -66,16 +66,19 @@ describe('jobs with a client', function () {
     const expected = Buffer.alloc(SIZE + MiB);
     patternBytes(1, 700_000).copy(expected, 100_001);
     await put(url, 100_001, expected.subarray(100_001, 800_001));
-    const zeroed = await fetch(url, {
-      method: 'PATCH',
-      body: JSON.stringify({ op: 'zero', size: 100_000, offset: 300_000 }),
-    });
-    expect(zeroed.status).to.equal(200);
+    for (const [offset, size] of [
+      [300_000, 100_000],
+      [2 * MiB, MiB],
+    ]) {
+      const zeroed = await fetch(url, { method: 'PATCH', body: JSON.stringify({ op: 'zero', size, offset }) });
+      expect(zeroed.status).to.equal(200);
+    }
     expected.fill(0, 300_000, 400_000);
     expect((await finalize(id)).status).to.equal(202);
     const done = await service.ended(id);
     expect(done.state).to.equal('completed');
     expect(done.progress).to.include({ percent: 100, durableBytes: SIZE + MiB });
+    // What was zeroed by a request was not sent.
     expect(done.result?.copiedBytes).to.equal(700_000);
     expect(done.upload).to.equal(null);
     expect((await readFile(dir.join('old.img'))).equals(expected)).to.equal(true);
@@ -91,6 +94,8 @@ describe('jobs with a client', function () {
     for (; view.state === 'active' && view.progress?.durableBytes !== MiB; view = await job(id));
     expect(view.upload?.durable).to.deep.equal([[0, MiB]]);
     expect(view.progress?.totalBytes).to.equal(SIZE);
+    const { jobs } = (await call('GET', '/v1/jobs?limit=1')).json as { jobs: JobView[] };
+    expect(jobs[0]).to.include({ id }).and.not.have.property('upload');
     await call('DELETE', `/v1/jobs/${id}`);
     await service.ended(id);
   });
@@ -170,6 +175,8 @@ describe('jobs with a client', function () {
     const read = Buffer.from(await (await fetch(download?.url as string)).arrayBuffer());
     expect(read.equals(image)).to.equal(true);
     expect((await put(download?.url as string, 0, image, false)).status).to.equal(403);
+    const checksum = { algorithm: 'sha256', blockSize: MiB, checksum: blockChecksum(image, MiB) };
+    expect((await finalize(id, { checksum })).json.code, 'nobody would compare it').to.equal('NOT_SUPPORTED');
     await finalize(id);
     const done = await service.ended(id);
     expect(done.state).to.equal('completed');

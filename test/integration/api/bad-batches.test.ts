@@ -101,6 +101,16 @@ const bodies: Bad[] = [
     'vms[0].disks[1].source.type',
   ),
   wrong(
+    'a client as a source',
+    disk((d) => Object.assign(d, { source: { type: 'client', size: 4096 } })),
+    'vms[0].disks[1].source.type',
+  ),
+  wrong(
+    'a download',
+    disk((d) => Object.assign(d, { kind: 'download' })),
+    'vms[0].disks[1].kind',
+  ),
+  wrong(
     'an unknown option',
     disk((d) => Object.assign(d, { options: { compress: true } })),
     'vms[0].disks[1].options.compress',

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
+import { hasClient } from '../../../shared/schemas/job.js';
 import { FakeNode } from './fake-node.js';
 import { TestApi } from './support.js';
 
@@ -52,6 +53,20 @@ describe('API: when things fail', () => {
       await api.until(path, ({ state }) => state === 'completed');
     }
     await node.close();
+  });
+
+  it('tells a client of its job although Redis goes away before a node has taken it', async function () {
+    this.timeout(20_000);
+    const body = { ...api.upload(), source: { type: 'client', size: 4096 } };
+    const answer = api.send('POST', '/v1/jobs', { body });
+    while ((await api.jobs.list({ state: 'queued' }, 10)).jobs.every(({ request }) => !hasClient(request)))
+      await delay(5);
+    await api.redis.kill();
+    const { status, json } = await answer;
+    await api.redis.start();
+    expect(status).to.equal(202);
+    while ((await api.send('GET', '/readyz')).status !== 200) await delay(20);
+    expect((await api.send('GET', `/v1/jobs/${json.id}`)).json).to.include({ state: 'queued', upload: null });
   });
 
   it('tells nothing of an error that it did not expect', async () => {
