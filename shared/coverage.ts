@@ -83,7 +83,9 @@ export class Coverage {
 
   /** start, length, start, length, … */
   toPacked(): number[] {
-    return this.#ranges.flatMap(({ start, length }) => [start, length]);
+    const packed: number[] = [];
+    for (const { start, length } of this.#ranges) packed.push(start, length);
+    return packed;
   }
 
   /** The parts of `packed` ranges, which are in order, that are not settled. */
