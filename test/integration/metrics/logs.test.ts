@@ -43,12 +43,15 @@ describe('the log of ferry serve', function () {
       options,
     }) as const;
 
-  /** What the log says of changes of a job's state, once it says that the job has ended. API and node race. */
-  async function changes(id: string): Promise<unknown[][]> {
+  /**
+   * What the log says of changes of a job's state, once it says that the job has ended. API and node race: a line of the
+   * one may come after the end that the other tells.
+   */
+  async function changes(id: string, least = 0): Promise<unknown[][]> {
     const of = () =>
       lines().filter((line) => line.job === id && (line.level as number) >= 30 && line.state !== undefined);
     const ended = (line: Line) => ['completed', 'failed', 'canceled'].includes(line.msg as string);
-    while (!of().some(ended)) await new Promise((resolve) => setTimeout(resolve, 20));
+    while (!of().some(ended) || of().length < least) await new Promise((resolve) => setTimeout(resolve, 20));
     return of().map(({ msg, state, attempt }) => [msg, state, attempt]);
   }
 
@@ -58,7 +61,7 @@ describe('the log of ferry serve', function () {
 
   it('has one line for each state of a job that completes', async () => {
     const { id } = await service.submit(upload('a'));
-    expect(await changes(id)).to.have.deep.members([
+    expect(await changes(id, 3)).to.have.deep.members([
       ['queued', 'queued', undefined],
       ['started', 'active', 1],
       ['completed', 'completed', 1],
@@ -73,7 +76,7 @@ describe('the log of ferry serve', function () {
 
   it('says once, with its code, that a job failed', async () => {
     const { id } = await service.submit({ ...upload('b'), target: { type: 'file', path: dir.join('b'), size: 4096 } });
-    expect(await changes(id)).to.have.deep.members([
+    expect(await changes(id, 3)).to.have.deep.members([
       ['queued', 'queued', undefined],
       ['started', 'active', 1],
       ['failed', 'failed', 1],
@@ -91,7 +94,7 @@ describe('the log of ferry serve', function () {
     await post(`/v1/jobs/${id}/resume`);
     await service.until(id, ({ state, attempt }) => state === 'active' && attempt === 2);
     await service.fetch(`/v1/jobs/${id}`, { method: 'DELETE' });
-    expect((await changes(id)).map(([msg]) => msg)).to.have.members([
+    expect((await changes(id, 8)).map(([msg]) => msg)).to.have.members([
       'queued',
       'started',
       'pause requested',
