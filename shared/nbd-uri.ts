@@ -20,7 +20,7 @@ const MOST_NAME_BYTES = 4096;
  */
 export function parseNbdUri(text: string, field: string): NbdAddress {
   const address = /^nbd(\+unix)?:\/\//i.test(text) ? fromUri(text) : fromTicket(text);
-  if (address === null || text.includes('\0') || Buffer.byteLength(address.exportName) > MOST_NAME_BYTES) {
+  if (address === null || !isExact(address)) {
     const forms = 'nbd://host:port/export or nbd+unix:///export?socket=/path';
     throw new FerryError('BAD_REQUEST', `${field}: must be ${forms}, without TLS`, { field });
   }
@@ -35,17 +35,23 @@ export function formatNbdUri(address: NbdAddress): string {
   return `nbd://${host}:${address.port}/${name}`;
 }
 
+/** Whether the server is given these very names: C ends a string at a NUL, and half a surrogate pair has no UTF-8. */
+function isExact(address: NbdAddress): boolean {
+  const names = [address.exportName, address.transport === 'unix' ? address.socket : address.host];
+  const sound = names.every((name) => !name.includes('\0') && Buffer.from(name).toString() === name);
+  return sound && Buffer.byteLength(address.exportName) <= MOST_NAME_BYTES;
+}
+
 function fromUri(text: string): NbdAddress | null {
   const match = /^nbd(\+unix)?:\/\/([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/i.exec(text);
   if (match === null) return null;
   const [, unix, authority = '', path = '', query = ''] = match;
   const exportName = decode(path);
-  const parameters = new URLSearchParams(query);
   if (exportName === null) return null;
   if (unix !== undefined) {
-    const socket = parameters.get('socket');
-    const only = [...parameters.keys()].every((key) => key === 'socket');
-    return authority === '' && only && socket?.startsWith('/') ? { transport: 'unix', socket, exportName } : null;
+    // Not a form of the web: a plus sign in a path is one.
+    const socket = decode(/^socket=([^&]*)$/.exec(query)?.[1] ?? '');
+    return authority === '' && socket?.startsWith('/') ? { transport: 'unix', socket, exportName } : null;
   }
   const place = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$/i.exec(authority);
   if (place === null || query !== '') return null;

@@ -163,6 +163,9 @@ export class OpenImages {
 
 /** Two names of one image are one image. What cannot be resolved is for opening to refuse. */
 async function canonical(image: ImageUrl): Promise<string> {
-  if (image.type === 'nbd') return formatNbdUri(image.address);
-  return await realpath(image.path).catch(() => image.path);
+  const resolved = async (path: string) => await realpath(path).catch(() => path);
+  if (image.type === 'file') return await resolved(image.path);
+  const { address } = image;
+  if (address.transport === 'tcp') return formatNbdUri(address);
+  return formatNbdUri({ ...address, socket: await resolved(address.socket) });
 }

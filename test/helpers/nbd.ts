@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { hasCommand } from './command.js';
 import { type Declare, needs } from './needs.js';
 
@@ -40,6 +41,16 @@ export async function startQemuNbd(
   const socket = join(directory, `qemu-nbd-${randomUUID()}.sock`);
   const args = ['--persistent', '--shared=8', `--format=${format}`, `--socket=${socket}`, ...options, image];
   return await started(spawn('qemu-nbd', args), socket);
+}
+
+/** What a server may do wrong while it negotiates; `wants-tls` is its right. */
+export const STUBBORN = ['says-nothing', 'lists-nothing', 'never-goes', 'hangs-up', 'wants-tls'] as const;
+export type Stubborn = (typeof STUBBORN)[number];
+
+export async function startStubbornNbd(directory: string, point: Stubborn): Promise<NbdServer> {
+  const socket = join(directory, `${point}.sock`);
+  const program = fileURLToPath(new URL('../fixtures/stubborn-nbd.js', import.meta.url));
+  return await started(spawn(process.execPath, [program, socket, point]), socket);
 }
 
 async function started(child: ChildProcess, socket: string): Promise<NbdServer> {

@@ -16,6 +16,8 @@ export interface NativeError extends Error {
   readonly errno: number;
   /** Such as `fallocate` or `ioctl(BLKZEROOUT)`. */
   readonly syscall: string;
+  /** What libnbd said, where it said more than that. */
+  readonly detail?: string;
 }
 
 export interface NativeIo {

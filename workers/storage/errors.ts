@@ -2,7 +2,9 @@
 import { type ErrorCode, FerryError } from '../../shared/errors.js';
 import type { NativeError } from '../native/index.js';
 
-const CODES: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+type Meaning = readonly [ErrorCode, string];
+
+const CODES: Readonly<Record<string, Meaning>> = {
   ENOSPC: ['STORAGE_FULL', 'the storage has no space left; free some or choose another target'],
   EDQUOT: ['STORAGE_FULL', 'the disk quota is used up'],
   EFBIG: ['STORAGE_FULL', 'the file system cannot hold a file of this size'],
@@ -30,6 +32,8 @@ const CODES: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   EHOSTUNREACH: ['STORAGE_GONE', 'its server cannot be reached'],
   ENETUNREACH: ['STORAGE_GONE', 'its server cannot be reached'],
   ESHUTDOWN: ['STORAGE_GONE', 'its server is shutting down'],
+  EPROTO: ['STORAGE_GONE', 'its server hung up, or does not speak NBD'],
+  ENAMETOOLONG: ['PATH_NOT_SUPPORTED', 'its path is too long'],
   ENOLINK: ['STORAGE_IO', 'the path to the storage is down'],
   EREMOTEIO: ['STORAGE_IO', 'the storage reported a remote I/O error'],
   ENODATA: ['STORAGE_IO', 'the storage cannot read this place of its medium'],
@@ -38,6 +42,12 @@ const CODES: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   ENOLCK: ['STORAGE_DENIED', 'its file system offers no locks; mount it with locking'],
   EUCLEAN: ['STORAGE_IO', 'the file system found damage in itself; run its checker'],
   EILSEQ: ['STORAGE_IO', 'the storage reported corrupt data'],
+};
+
+const UNEXPECTED: Meaning = ['INTERNAL', 'the call was refused for an unexpected reason'];
+/** What an error means that is not in the table, by the call. */
+const UNKNOWN: Readonly<Record<string, Meaning>> = {
+  nbd_opt_go: ['STORAGE_DENIED', 'its server does not let us have the export'],
 };
 
 export function isNativeError(thrown: unknown): thrown is NativeError {
@@ -51,9 +61,10 @@ export function isNativeError(thrown: unknown): thrown is NativeError {
  */
 export function storageError(thrown: unknown, path: string, doing: string): unknown {
   if (!isNativeError(thrown)) return thrown;
-  const [code, advice] = CODES[thrown.code] ?? ['INTERNAL', 'the call was refused for an unexpected reason'];
+  const [code, advice] = CODES[thrown.code] ?? UNKNOWN[thrown.syscall] ?? UNEXPECTED;
   const details = { errno: Math.abs(thrown.errno), syscall: thrown.syscall, path };
-  return new FerryError(code, `Cannot ${doing} ${path}: ${advice} (${thrown.code})`, details, { cause: thrown });
+  const said = thrown.detail === undefined ? thrown.code : `${thrown.code}; ${thrown.detail}`;
+  return new FerryError(code, `Cannot ${doing} ${path}: ${advice} (${said})`, details, { cause: thrown });
 }
 
 /** Runs `call`; what it throws leaves as one of our errors. */

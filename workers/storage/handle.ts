@@ -34,8 +34,10 @@ export interface FdSource extends Source {
 /** What is spoken with an NBD server, the same for sources and targets. */
 export interface NbdAccess {
   readonly kind: 'nbd';
-  /** Of the addon; more than one where the server allows. Threads spread over them. */
+  /** Of the addon; more than one where the server allows. */
   readonly connections: readonly number[];
+  /** Of each connection, how many threads use it or wait for it: 32-bit words. */
+  readonly users: SharedArrayBuffer;
   /** Requests start and end at multiples of this. */
   readonly minimumBlock: number;
   /** Bytes of one read or write at most. */

@@ -2,11 +2,10 @@
  * Images behind an NBD server: opening, and every kind of access, in requests as long as the server takes them.
  * All calls block the thread, each for a limited time. Positions and lengths are bytes.
  */
-import { threadId } from 'node:worker_threads';
 import { FerryError } from '../../shared/errors.js';
 import { alignDown, alignUp, end, MiB, type Range } from '../../shared/units.js';
 import type { NativeIo, NbdFacts } from '../native/index.js';
-import { guard, storageError } from './errors.js';
+import { guard } from './errors.js';
 import { createShared, type NbdAccess, type NbdSource, type NbdTarget } from './handle.js';
 import { copyBuffer } from './scratch.js';
 
@@ -74,16 +73,33 @@ function access(facts: NbdFacts, connections: readonly number[]): NbdAccess {
   const { minimumBlock, maximumBlock, contexts } = facts;
   const longest = maximumBlock === 0 ? LONGEST_TRANSFER : Math.min(maximumBlock, LONGEST_TRANSFER);
   const unit = Math.max(1, minimumBlock);
-  return { kind: 'nbd', connections, minimumBlock: unit, longestTransfer: alignDown(longest, unit), contexts };
+  return {
+    kind: 'nbd',
+    connections,
+    users: new SharedArrayBuffer(connections.length * 4),
+    minimumBlock: unit,
+    longestTransfer: alignDown(longest, unit),
+    contexts,
+  };
 }
 
 function identify(uri: string, size: number): NbdSource['identity'] {
   return { id: `nbd:${uri}`, size, modified: null, changed: null };
 }
 
-/** Each thread stays with one connection; where there are fewer, the others wait for their turn. */
-function connection({ connections }: NbdAccess): number {
-  return connections[threadId % connections.length] as number;
+/** Makes one request, on the connection that has the fewest others to wait for; one serves them in turn. */
+function onConnection<T>({ connections, users }: NbdAccess, call: (connection: number) => T): T {
+  const counts = new Int32Array(users);
+  let slot = 0;
+  for (let other = 1; other < connections.length; other += 1) {
+    if (Atomics.load(counts, other) < Atomics.load(counts, slot)) slot = other;
+  }
+  Atomics.add(counts, slot, 1);
+  try {
+    return call(connections[slot] as number);
+  } finally {
+    Atomics.sub(counts, slot, 1);
+  }
 }
 
 type Place = NbdAccess & { readonly path: string; readonly size: number };
@@ -105,7 +121,7 @@ export function readNbd(
     const whole = alignDown(stop, unit) - at;
     if (aligned && whole > 0) {
       const part = Math.min(whole, from.longestTransfer);
-      request(from, 'read', () => io.nbdRead(connection(from), buffer, offset + (at - position), part, at));
+      request(from, 'read', (id) => io.nbdRead(id, buffer, offset + (at - position), part, at));
       at += part;
       continue;
     }
@@ -113,7 +129,7 @@ export function readNbd(
     const room = copyBuffer(io);
     const start = alignDown(at, unit);
     const blockEnd = Math.min(start + unit, from.size);
-    request(from, 'read', () => io.nbdRead(connection(from), room, 0, blockEnd - start, start));
+    request(from, 'read', (id) => io.nbdRead(id, room, 0, blockEnd - start, start));
     const part = Math.min(stop, blockEnd) - at;
     buffer.set(room.subarray(at - start, at - start + part), offset + (at - position));
     at += part;
@@ -139,7 +155,7 @@ export function writeNbd(
     const part = Math.min(length - done, target.longestTransfer);
     const from = offset + done;
     const at = position + done;
-    request(target, 'write', () => io.nbdWrite(connection(target), buffer, from, part, at));
+    request(target, 'write', (id) => io.nbdWrite(id, buffer, from, part, at));
     done += part;
   }
 }
@@ -155,7 +171,8 @@ export function zeroNbd(io: NativeIo, target: NbdTarget, range: Range, noHole: b
 
 function zeroPart(io: NativeIo, target: NbdTarget, start: number, stop: number, noHole: boolean): void {
   for (let at = start; at < stop; at += LONGEST_ZERO) {
-    io.nbdZero(connection(target), at, Math.min(LONGEST_ZERO, stop - at), noHole, false);
+    const length = Math.min(LONGEST_ZERO, stop - at);
+    onConnection(target, (id) => io.nbdZero(id, at, length, noHole, false));
   }
 }
 
@@ -176,11 +193,10 @@ export function blockStatus(
   while (at < size) {
     check();
     const length = Math.min(alignUp(size - at, from.minimumBlock), LONGEST_STATUS);
-    const found = request(from, 'list the extents of', () =>
-      io.nbdBlockStatus(connection(from), at, Math.min(length, from.size - at), context),
+    const found = request(from, 'list the extents of', (id) =>
+      io.nbdBlockStatus(id, at, Math.min(length, from.size - at), context),
     );
-    if (found.length === 0)
-      throw new FerryError('STORAGE_IO', `${from.path}: no extents at ${at}`, { path: from.path });
+    const before = at;
     for (let i = 0; i + 1 < found.length && at < size; i += 2) {
       const part = Math.min(found[i] as number, size - at);
       const flags = found[i + 1] as number;
@@ -190,6 +206,8 @@ export function blockStatus(
       else pairs.push(part, flags);
       at += part;
     }
+    if (at === before)
+      throw new FerryError('STORAGE_IO', `${from.path}: its server names no extents at ${at}`, { path: from.path });
   }
   return Float64Array.from(pairs);
 }
@@ -201,17 +219,13 @@ export function dirtyContext({ contexts }: NbdAccess): string | null {
 
 /** On one connection: a server with several promises that it covers what was written on the others. */
 export function flushNbd(io: NativeIo, target: NbdTarget): void {
-  if (target.canFlush) io.nbdFlush(connection(target));
+  if (target.canFlush) onConnection(target, (id) => io.nbdFlush(id));
 }
 
 export function closeNbd(io: NativeIo, { connections }: NbdAccess): void {
   for (const id of connections) io.nbdClose(id);
 }
 
-function request<T>({ path }: { readonly path: string }, doing: string, call: () => T): T {
-  try {
-    return call();
-  } catch (thrown) {
-    throw storageError(thrown, path, doing);
-  }
+function request<T>(place: Place, doing: string, call: (connection: number) => T): T {
+  return guard(place.path, doing, () => onConnection(place, call));
 }

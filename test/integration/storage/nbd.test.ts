@@ -11,9 +11,9 @@ import { assertSameBytes, makeImage } from '../../helpers/bytes.js';
 import { run } from '../../helpers/command.js';
 import { failure } from '../../helpers/failure.js';
 import { attachLoop, needsLoop } from '../../helpers/loop.js';
-import { needsNbd, startNbdkit, startQemuNbd } from '../../helpers/nbd.js';
+import { needsNbd, startNbdkit, startQemuNbd, startStubbornNbd } from '../../helpers/nbd.js';
 import { type TempDir, tempDir } from '../../helpers/temp.js';
-import { jobRun, runJob, startWorkers } from '../../helpers/transfer.js';
+import { beforeFirst, jobRun, runJob, startWorkers } from '../../helpers/transfer.js';
 
 const io = loadNative();
 const SIZE = 16 * MiB;
@@ -210,6 +210,40 @@ describe('NBD', function () {
     expect(() => io.nbdRead(id, buffer, 0, 512, 0)).to.throw(/ENOTCONN/);
     io.nbdClose(id);
     expect(() => io.nbdRead(id, buffer, 0, 512, 0)).to.throw(/EBADF/);
+  });
+
+  for (const point of ['says-nothing', 'lists-nothing', 'never-goes'] as const) {
+    it(`gives up a server that goes silent while it negotiates (${point})`, async () => {
+      await using server = await startStubbornNbd(dir.path, point);
+      expect(() => io.nbdConnect(server.uri, ['base:allocation', 'qemu:dirty-bitmap:'], 300))
+        .to.throw(/ETIMEDOUT/)
+        .with.property('syscall', 'nbd_connect');
+    });
+  }
+
+  it('says why a server does not let us have an export', async () => {
+    await using tls = await startStubbornNbd(dir.path, 'wants-tls');
+    const denied = await failure(() => openNbdSource(io, tls.uri));
+    expect(denied.code).to.equal('STORAGE_DENIED');
+    expect(denied.message).to.include('TLS');
+    await using gone = await startStubbornNbd(dir.path, 'hangs-up');
+    expect((await failure(() => openNbdSource(io, gone.uri))).code).to.equal('STORAGE_GONE');
+  });
+
+  needsNbd('says so when a server has no export of that name', async () => {
+    await using server = await startQemuNbd(dir.path, 'raw', dir.join('image.raw'), ['--read-only', '--export-name=a']);
+    const error = await failure(() => openNbdSource(io, `nbd+unix:///b?socket=${server.socket}`));
+    expect(error.code).to.equal('PATH_NOT_FOUND');
+    expect(error.message).to.include("no export named 'b'");
+    closeStorage(io, openNbdSource(io, `nbd+unix:///a?socket=${server.socket}`));
+  });
+
+  needsNbd('fails a job whose server dies between zeroing and copying', async () => {
+    await using server = await startNbdkit(dir.path, ['memory', '32M']);
+    const mortal = beforeFirst(workers, 'copy', () => server.kill());
+    const error = await failure(() => upload(server.uri, jobRun(mortal, [dir.path])));
+    expect(error.code).to.equal('STORAGE_GONE');
+    expect(error.details.path).to.equal(server.uri);
   });
 
   needsNbd('refuses an export that is read-only as a target, and one that is too small', async () => {

@@ -11,6 +11,7 @@ const FORMS: readonly (readonly [string, string])[] = [
   ['nbd:localhost:10809', 'nbd://localhost:10809/'],
   ['nbd:unix:/run/x.sock:exportname=a:b', 'nbd+unix:///a%3Ab?socket=%2Frun%2Fx.sock'],
   ['nbd:unix:/run/x.sock', 'nbd+unix:///?socket=%2Frun%2Fx.sock'],
+  ['nbd+unix:///?socket=/run/a+b.sock', 'nbd+unix:///?socket=%2Frun%2Fa%2Bb.sock'],
   ['nbd+unix:///disk?socket=/run/x.sock', 'nbd+unix:///disk?socket=%2Frun%2Fx.sock'],
 ];
 
@@ -33,6 +34,11 @@ const WRONG = [
   'nbd:host:10809:name=x',
   'nbd://host/%zz',
   'nbd:unix:/run/x\0y',
+  // libnbd would be given a name that ends there: another one, and perhaps that of another job's target.
+  'nbd://host/disk%00other',
+  'nbd+unix:///?socket=/run/x%00y',
+  'nbd+unix:///?socket=/run/x&socket=/run/y',
+  'nbd://host/\ud800',
   `nbd://host/${'x'.repeat(4097)}`,
 ];
 

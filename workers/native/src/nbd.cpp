@@ -20,9 +20,19 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// What became of an option. Its callback says so: afterwards the connection negotiates on, whether it was taken or refused.
+struct Option {
+  bool done = false;
+  int error = 0;
+  std::string text;
+  std::vector<std::string> names;
+};
+
 struct Connection {
   nbd_handle* handle = nullptr;
   int timeout_ms = 0;
+  // Here, not on a stack: libnbd may write to it for as long as the handle lives.
+  Option option;
   std::mutex turn;
   ~Connection() { Drop(); }
   void Drop() {
@@ -47,9 +57,14 @@ std::shared_ptr<Connection> Find(const Napi::CallbackInfo& info) {
 Napi::Error LastError(Napi::Env env, const char* call) {
   const int error = nbd_get_errno();
   const char* text = nbd_get_error();
-  Napi::Error thrown = SystemError(env, error != 0 ? error : EIO, call);
+  // No system call and no answer of the server: what came was not NBD.
+  Napi::Error thrown = SystemError(env, error != 0 ? error : EPROTO, call);
   if (text != nullptr) thrown.Set("detail", Napi::String::New(env, text));
   return thrown;
+}
+
+bool IsGone(const Connection& connection) {
+  return nbd_aio_is_dead(connection.handle) == 1 || nbd_aio_is_closed(connection.handle) == 1;
 }
 
 // Lets the connection work until `done` says so. @returns false when the time is over
@@ -75,11 +90,8 @@ bool Wait(Napi::Env env, Connection& connection, const char* call, Done done) {
 template <typename Start>
 void Request(const Napi::CallbackInfo& info, Connection& connection, const char* call, Start start) {
   const std::lock_guard<std::mutex> lock(connection.turn);
-  const auto gone = [&] {
-    return nbd_aio_is_dead(connection.handle) == 1 || nbd_aio_is_closed(connection.handle) == 1;
-  };
   // Of a dead connection libnbd would say EINVAL: not a state for requests.
-  if (connection.handle == nullptr || gone()) throw SystemError(info.Env(), ENOTCONN, call);
+  if (connection.handle == nullptr || IsGone(connection)) throw SystemError(info.Env(), ENOTCONN, call);
   const int64_t cookie = start(connection.handle);
   if (cookie == -1) throw LastError(info.Env(), call);
   int completed = 0;
@@ -87,7 +99,7 @@ void Request(const Napi::CallbackInfo& info, Connection& connection, const char*
   Wait(info.Env(), connection, call, [&] {
     completed = nbd_aio_command_completed(connection.handle, cookie);
     // Of a command that is still under way a dead connection says nothing: nobody will answer it.
-    dead = completed == 0 && gone();
+    dead = completed == 0 && IsGone(connection);
     return completed != 0 || dead;
   });
   if (dead) {
@@ -106,17 +118,48 @@ void Check(Napi::Env env, int answer, const char* call) {
   if (answer == -1) throw LastError(env, call);
 }
 
-void AwaitState(Napi::Env env, Connection& connection, bool negotiating) {
-  nbd_handle* handle = connection.handle;
+void AwaitConnected(Napi::Env env, Connection& connection) {
   Wait(env, connection, "nbd_connect", [&] {
-    if (nbd_aio_is_dead(handle) == 1 || nbd_aio_is_closed(handle) == 1) throw LastError(env, "nbd_connect");
-    return nbd_aio_is_ready(handle) == 1 || (negotiating && nbd_aio_is_negotiating(handle) == 1);
+    if (IsGone(connection)) throw LastError(env, "nbd_connect");
+    return nbd_aio_is_ready(connection.handle) == 1 || nbd_aio_is_negotiating(connection.handle) == 1;
   });
 }
 
-int AddName(void* names, const char* name) {
-  static_cast<std::vector<std::string>*>(names)->push_back(name);
+int AddName(void* option, const char* name) {
+  static_cast<Option*>(option)->names.push_back(name);
   return 0;
+}
+
+int EndOption(void* data, int* error) {
+  Option* option = static_cast<Option*>(data);
+  option->done = true;
+  option->error = *error;
+  const char* text = *error != 0 ? nbd_get_error() : nullptr;
+  option->text = text != nullptr ? text : "";
+  return 0;
+}
+
+// @throws when the server hung up instead of answering, or did not answer in time
+void AwaitOption(Napi::Env env, Connection& connection) {
+  Wait(env, connection, "nbd_connect", [&] {
+    if (connection.option.done) return true;
+    if (IsGone(connection)) throw SystemError(env, ENOTCONN, "nbd_connect");
+    return false;
+  });
+  if (IsGone(connection)) throw SystemError(env, ENOTCONN, "nbd_connect");
+}
+
+// All contexts that the export offers and whose names begin with `prefix`; a server without structured replies has none.
+std::vector<std::string> ListContexts(Napi::Env env, Connection& connection, const std::string& prefix) {
+  nbd_handle* handle = connection.handle;
+  Check(env, nbd_clear_meta_contexts(handle), "nbd_clear_meta_contexts");
+  Check(env, nbd_add_meta_context(handle, prefix.c_str()), "nbd_add_meta_context");
+  connection.option = Option();
+  nbd_context_callback found = {&AddName, &connection.option, nullptr};
+  nbd_completion_callback completed = {&EndOption, &connection.option, nullptr};
+  if (nbd_aio_opt_list_meta_context(handle, found, completed) == -1) return {};
+  AwaitOption(env, connection);
+  return connection.option.names;
 }
 
 // A context that ends in ':' stands for all of that kind which the export offers.
@@ -128,16 +171,20 @@ std::vector<std::string> Negotiate(Napi::Env env, Connection& connection, const 
       contexts.push_back(name);
       continue;
     }
-    Check(env, nbd_clear_meta_contexts(handle), "nbd_clear_meta_contexts");
-    Check(env, nbd_add_meta_context(handle, name.c_str()), "nbd_add_meta_context");
-    // A server without structured replies has none.
-    nbd_context_callback callback = {&AddName, &contexts, nullptr};
-    nbd_opt_list_meta_context(handle, callback);
+    for (const std::string& found : ListContexts(env, connection, name)) contexts.push_back(found);
   }
   Check(env, nbd_clear_meta_contexts(handle), "nbd_clear_meta_contexts");
   for (const std::string& name : contexts) Check(env, nbd_add_meta_context(handle, name.c_str()), "nbd_add_meta_context");
-  Check(env, nbd_aio_opt_go(handle, NBD_NULL_COMPLETION), "nbd_opt_go");
-  AwaitState(env, connection, false);
+  connection.option = Option();
+  nbd_completion_callback completed = {&EndOption, &connection.option, nullptr};
+  Check(env, nbd_aio_opt_go(handle, completed), "nbd_opt_go");
+  AwaitOption(env, connection);
+  const Option& option = connection.option;
+  if (option.error != 0) {
+    Napi::Error refused = SystemError(env, option.error, "nbd_opt_go");
+    refused.Set("detail", Napi::String::New(env, option.text));
+    throw refused;
+  }
   return contexts;
 }
 
@@ -188,8 +235,12 @@ Napi::Value Connect(const Napi::CallbackInfo& info) {
   // All of a buffer is written before it is used: we check what the server says.
   Check(env, nbd_set_pread_initialize(handle, false), "nbd");
   Check(env, nbd_set_opt_mode(handle, true), "nbd");
-  Check(env, nbd_aio_connect_uri(handle, uri.c_str()), "nbd_connect");
-  AwaitState(env, *connection, true);
+  if (nbd_aio_connect_uri(handle, uri.c_str()) == -1) {
+    // Not even a system call failed: nobody knows the host's name.
+    if (nbd_get_errno() == 0) throw SystemError(env, EHOSTUNREACH, "nbd_connect");
+    throw LastError(env, "nbd_connect");
+  }
+  AwaitConnected(env, *connection);
   std::vector<std::string> contexts;
   // An oldstyle server has no options: it is ready at once.
   if (nbd_aio_is_negotiating(handle) == 1) contexts = Negotiate(env, *connection, wanted);
