@@ -42,18 +42,22 @@ export class BufferPool {
 
   /** A buffer, at once or when one is given back; first come, first served. Its content is undefined. */
   async acquire(): Promise<SharedBuffer> {
+    return this.tryAcquire() ?? (await new Promise((resolve) => this.#waiting.push(resolve)));
+  }
+
+  /** As `acquire`, but null when none is free now. */
+  tryAcquire(): SharedBuffer | null {
     const free = this.#free.pop();
     if (free !== undefined) return free;
-    if (this.#allocated < this.limit) {
-      this.#allocated += 1;
-      return allocateShared(this.io, this.bufferLength);
-    }
-    return await new Promise((resolve) => this.#waiting.push(resolve));
+    if (this.#allocated >= this.limit) return null;
+    this.#allocated += 1;
+    return allocateShared(this.io, this.bufferLength);
   }
 
   /** As `acquire`, but null when none was given back within so many ms. */
   async acquireWithin(patienceMs: number): Promise<SharedBuffer | null> {
-    if (this.#free.length > 0 || this.#allocated < this.limit) return await this.acquire();
+    const free = this.tryAcquire();
+    if (free !== null) return free;
     return await new Promise((resolve) => {
       const take = (buffer: SharedBuffer) => {
         clearTimeout(timer);

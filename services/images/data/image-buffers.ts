@@ -27,6 +27,11 @@ export class ImageBuffers {
     return this.#pool.inUse * 2 < this.#pool.limit ? WINDOW : 1;
   }
 
+  /** One that is free now, for a request that holds `held` already; null: it has to wait. */
+  tryAcquire(held: number): SharedBuffer | null {
+    return held < this.window ? this.#pool.tryAcquire() : null;
+  }
+
   async acquire(): Promise<SharedBuffer> {
     const found = this.#starved ? null : await this.#pool.acquireWithin(PATIENCE_MS);
     this.#starved = found === null;

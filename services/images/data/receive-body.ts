@@ -124,6 +124,8 @@ class Receiver {
   /** @returns false when chunks are left for which there is no room */
   #copyNow(): boolean {
     for (let chunk = this.#chunks[0]; chunk !== undefined; chunk = this.#chunks[0]) {
+      // Without a pause where that is possible: the client's next bytes are on their way.
+      this.#filling ??= this.#beginNow();
       const filling = this.#filling;
       if (filling === null) return false;
       const room = Math.min(filling.capacity - filling.filled, chunk.length);
@@ -152,6 +154,11 @@ class Receiver {
 
   async #oneWritten(): Promise<void> {
     await Promise.race(this.#writing);
+  }
+
+  #beginNow(): Filling | null {
+    const buffer = this.sink.buffers.tryAcquire(this.#writing.size);
+    return buffer === null ? null : this.#begin(buffer);
   }
 
   /** Pieces end where whole buffers of the image end, so that two of them share no sector. */

@@ -3,6 +3,7 @@ import type { Exchange } from './exchange.js';
 import { HttpError } from './http-error.js';
 
 const MOST_BYTES = 1024 * 1024;
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /** @throws HttpError 400 (cut short, not UTF-8, no Content-Length), 413 */
 export async function readText({ request, connection }: Exchange): Promise<string> {
@@ -24,7 +25,7 @@ export async function readText({ request, connection }: Exchange): Promise<strin
   });
   if (received < length) throw new HttpError(400, 'The body is shorter than Content-Length says');
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
+    return UTF8.decode(Buffer.concat(chunks));
   } catch {
     throw new HttpError(400, 'The body is not valid UTF-8');
   }
