@@ -36,8 +36,8 @@ export interface NbdAccess {
   readonly kind: 'nbd';
   /** Of the addon; more than one where the server allows. */
   readonly connections: readonly number[];
-  /** Of each connection, how many threads use it or wait for it: 32-bit words. */
-  readonly users: SharedArrayBuffer;
+  /** Who uses which of them: words that threads wait on. */
+  readonly turns: SharedArrayBuffer;
   /** Requests start and end at multiples of this. */
   readonly minimumBlock: number;
   /** Bytes of one read or write at most. */

@@ -22,6 +22,9 @@ const LONGEST_STATUS = 2048 * MiB;
  * it is zeroed, even while another request writes to the rest of it: what is allocated next then lies on top of it.
  */
 const HOLE_UNIT = 2 * MiB;
+/** Words of `turns`: how often a connection was given back, then for each connection whether it is in use. */
+const RELEASED = 0;
+const BUSY = 1;
 export const ALLOCATION_CONTEXT = 'base:allocation';
 const DIRTY = 'qemu:dirty-bitmap:';
 
@@ -76,7 +79,7 @@ function access(facts: NbdFacts, connections: readonly number[]): NbdAccess {
   return {
     kind: 'nbd',
     connections,
-    users: new SharedArrayBuffer(connections.length * 4),
+    turns: new SharedArrayBuffer((BUSY + connections.length) * 4),
     minimumBlock: unit,
     longestTransfer: alignDown(longest, unit),
     contexts,
@@ -87,18 +90,25 @@ function identify(uri: string, size: number): NbdSource['identity'] {
   return { id: `nbd:${uri}`, size, modified: null, changed: null };
 }
 
-/** Makes one request, on the connection that has the fewest others to wait for; one serves them in turn. */
-function onConnection<T>({ connections, users }: NbdAccess, call: (connection: number) => T): T {
-  const counts = new Int32Array(users);
-  let slot = 0;
-  for (let other = 1; other < connections.length; other += 1) {
-    if (Atomics.load(counts, other) < Atomics.load(counts, slot)) slot = other;
-  }
-  Atomics.add(counts, slot, 1);
-  try {
-    return call(connections[slot] as number);
-  } finally {
-    Atomics.sub(counts, slot, 1);
+/**
+ * Makes one request on a connection that nobody uses; where there is none, waits for the first to be free: a thread that
+ * stood in line for one of them could wait for a long zero while others are idle.
+ */
+function onConnection<T>({ connections, turns }: NbdAccess, call: (connection: number) => T): T {
+  const words = new Int32Array(turns);
+  for (;;) {
+    const released = Atomics.load(words, RELEASED);
+    for (const [slot, connection] of connections.entries()) {
+      if (Atomics.compareExchange(words, BUSY + slot, 0, 1) !== 0) continue;
+      try {
+        return call(connection);
+      } finally {
+        Atomics.store(words, BUSY + slot, 0);
+        Atomics.add(words, RELEASED, 1);
+        Atomics.notify(words, RELEASED, 1);
+      }
+    }
+    Atomics.wait(words, RELEASED, released);
   }
 }
 

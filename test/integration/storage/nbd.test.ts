@@ -108,8 +108,8 @@ describe('NBD', function () {
   });
 
   needsNbd('uses several connections where the server allows, one where it does not', async () => {
-    await using many = await startNbdkit(dir.path, ['memory', '1M']);
-    await using one = await startNbdkit(dir.path, ['--filter=multi-conn', 'memory', '1M', 'multi-conn-mode=disable']);
+    await using many = await startNbdkit(dir.path, ['memory', '32M']);
+    await using one = await startNbdkit(dir.path, ['--filter=multi-conn', 'memory', '32M', 'multi-conn-mode=disable']);
     for (const [server, count] of [
       [many, 4],
       [one, 1],
@@ -117,6 +117,12 @@ describe('NBD', function () {
       const target = openNbdTarget(io, server.uri, false);
       expect(target.connections).to.have.length(count);
       closeStorage(io, target);
+      await runJob(jobRun(workers, [dir.path]), {
+        kind: 'upload',
+        source: file('image.raw'),
+        target: { type: 'nbd', uri: server.uri },
+        options: { verify: true },
+      });
     }
   });
 

@@ -10,30 +10,33 @@ import { failure } from '../../helpers/failure.js';
 const buffer = new Uint8Array(8);
 
 describe('NBD connections', () => {
-  it('are taken while they are free, whichever thread asks; then the one with the fewest in line', () => {
+  it('are taken while they are free, whichever thread asks, and given back', () => {
     const source = exportOf([11, 12, 13]);
     const used: number[] = [];
     // Each request makes another before it has ended, as threads at once do.
     const io = {
       nbdRead(connection: number) {
         used.push(connection);
-        if (used.length < 7) readSource(io, source, buffer, 0, 8, 0);
+        if (used.length % 3 !== 0) read(io, source);
       },
     } as unknown as NativeIo;
-    readSource(io, source, buffer, 0, 8, 0);
-    expect(used).to.deep.equal([11, 12, 13, 11, 12, 13, 11]);
-    expect([...new Int32Array(source.users)]).to.deep.equal([0, 0, 0]);
+    read(io, source);
+    read(io, source);
+    expect(used).to.deep.equal([11, 12, 13, 11, 12, 13]);
   });
 
-  it('are free again after a request that failed', () => {
-    const source = exportOf([11, 12]);
+  it('are given back by a request that failed', () => {
+    const source = exportOf([11]);
+    const used: number[] = [];
     const io = {
-      nbdRead() {
+      nbdRead(connection: number) {
+        used.push(connection);
         throw new Error('refused');
       },
     } as unknown as NativeIo;
-    expect(() => readSource(io, source, buffer, 0, 8, 0)).to.throw('refused');
-    expect([...new Int32Array(source.users)]).to.deep.equal([0, 0]);
+    expect(() => read(io, source)).to.throw('refused');
+    expect(() => read(io, source)).to.throw('refused');
+    expect(used).to.deep.equal([11, 11]);
   });
 });
 
@@ -57,11 +60,15 @@ describe('NBD block status', () => {
   });
 });
 
+function read(io: NativeIo, source: NbdSource): void {
+  readSource(io, source, buffer, 0, buffer.length, 0);
+}
+
 function exportOf(connections: readonly number[]): NbdSource {
   return {
     kind: 'nbd',
     connections,
-    users: new SharedArrayBuffer(connections.length * 4),
+    turns: new SharedArrayBuffer((connections.length + 1) * 4),
     minimumBlock: 1,
     longestTransfer: MiB,
     contexts: ['base:allocation'],
