@@ -65,7 +65,10 @@ export const UploadOptions = z
   .strictObject({
     allocation: Allocation.default('preallocated'),
     verify: z.boolean().default(false).describe('read the target back and compare it with the source'),
-    detectZeroes: z.boolean().default(true).describe('zero data that turns out to be zeroes instead of writing it'),
+    detectZeroes: z
+      .boolean()
+      .default(true)
+      .describe('zero data that turns out to be zeroes instead of writing it; no effect on what a client sends'),
     targetIsZero: z.boolean().default(false).describe('you vouch that the whole target reads as zeroes'),
     zeroTail: z.boolean().default(true).describe('zero what lies behind the image on a larger target'),
     priority: Priority.default(0).describe('higher runs sooner'),
