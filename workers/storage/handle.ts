@@ -77,6 +77,8 @@ export interface FdTarget extends Target {
 
 export interface NbdTarget extends Target, NbdAccess {
   readonly canZero: boolean;
+  /** Whether it refuses, when it is asked to, what it could only do by writing. */
+  readonly canFastZero: boolean;
   readonly canFlush: boolean;
 }
 

@@ -5,7 +5,7 @@
 import { FerryError } from '../../shared/errors.js';
 import { alignDown, alignUp, end, MiB, type Range } from '../../shared/units.js';
 import type { NativeIo, NbdFacts } from '../native/index.js';
-import { guard } from './errors.js';
+import { guard, isNativeError, storageError } from './errors.js';
 import { createShared, type NbdAccess, type NbdSource, type NbdTarget } from './handle.js';
 import { copyBuffer } from './scratch.js';
 
@@ -53,6 +53,7 @@ export function openNbdTarget(io: NativeIo, uri: string, readsZero: boolean): Nb
     identity: identify(uri, facts.size),
     shared: createShared(),
     canZero: facts.canZero,
+    canFastZero: facts.canFastZero,
     canFlush: facts.canFlush,
   };
 }
@@ -177,6 +178,22 @@ export function zeroNbd(io: NativeIo, target: NbdTarget, range: Range, noHole: b
   zeroPart(io, target, range.start, holeStart, true);
   zeroPart(io, target, holeStart, holeEnd, false);
   zeroPart(io, target, holeEnd, end(range), true);
+}
+
+/**
+ * Zeroes a range if the server can do that without writing.
+ * @returns false: it cannot, and nothing has changed; null: it does not tell
+ */
+export function zeroesFast(io: NativeIo, target: NbdTarget, range: Range): boolean | null {
+  if (!target.canZero) return false;
+  if (!target.canFastZero) return null;
+  try {
+    onConnection(target, (id) => io.nbdZero(id, range.start, range.length, false, true));
+    return true;
+  } catch (thrown) {
+    if (isNativeError(thrown) && ['EOPNOTSUPP', 'ENOTSUP'].includes(thrown.code)) return false;
+    throw storageError(thrown, target.path, 'zero');
+  }
 }
 
 function zeroPart(io: NativeIo, target: NbdTarget, start: number, stop: number, noHole: boolean): void {

@@ -1,12 +1,12 @@
 /** What is asked of a probe, and what it finds. Sizes are bytes. */
+import type { NbdAddress } from '../../shared/nbd-uri.js';
 import type { Allocation, ZeroMethod } from '../../shared/zero-methods.js';
 import type { StorageKind } from '../storage/handle.js';
 
-export interface ProbeRequest {
-  readonly path: string;
-  /** A block device's first 64 MiB may be destroyed. */
+export type ProbeRequest = ({ readonly path: string } | { readonly nbd: NbdAddress }) & {
+  /** The first 64 MiB of a block device or an export may be destroyed. */
   readonly overwrite: boolean;
-}
+};
 
 export interface MethodProbe {
   readonly allocation: Allocation;
@@ -17,6 +17,7 @@ export interface MethodProbe {
 }
 
 export interface ProbeReport {
+  /** Of NBD: the URI. */
   readonly path: string;
   readonly kind: StorageKind | 'directory';
   /** null for a directory. */
@@ -26,9 +27,9 @@ export interface ProbeReport {
   readonly physicalSectorSize: number | null;
   readonly directIo: boolean;
   readonly directRefusal: string | null;
-  /** Whether holes can be told from data (SEEK_HOLE). */
+  /** Whether holes can be told from data (SEEK_HOLE, base:allocation). */
   readonly extents: boolean;
-  /** Of a block device: whether it says that it zeroes by itself. null: not known. */
+  /** Of a block device or an NBD server: whether it says that it zeroes without writing. null: not known. */
   readonly offloadsZero: boolean | null;
   readonly writeBytesPerSecond: number | null;
   readonly methods: readonly MethodProbe[];

@@ -1,14 +1,15 @@
 /**
  * What a piece of storage can do, found by trying: direct I/O, sector size, each method to zero and how fast.
  * For a directory or a file it works on a file of its own beside it and removes that. A block device is
- * only looked at, unless `overwrite` says that its first bytes may be destroyed.
+ * only looked at, unless `overwrite` says that its first bytes may be destroyed; so is an NBD export.
  */
 import { randomUUID } from 'node:crypto';
 import { statSync, unlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { asFerryError, FerryError } from '../../shared/errors.js';
-import { MiB } from '../../shared/units.js';
+import { formatNbdUri } from '../../shared/nbd-uri.js';
+import { alignDown, MiB, type Range } from '../../shared/units.js';
 import { ALLOCATIONS, type Allocation, type ZeroMethod } from '../../shared/zero-methods.js';
 import type { NativeIo } from '../native/index.js';
 import { queueLimits } from '../storage/block-queue.js';
@@ -16,20 +17,25 @@ import { closeStorage } from '../storage/close.js';
 import { probeDirectIo } from '../storage/direct-io.js';
 import { guard, isNativeError } from '../storage/errors.js';
 import { flushTarget } from '../storage/flush.js';
-import type { FdKind, FdTarget } from '../storage/handle.js';
+import { type FdKind, isTarget, type StorageKind, type TargetHandle } from '../storage/handle.js';
+import { ALLOCATION_CONTEXT, openNbdSource, openNbdTarget, zeroesFast } from '../storage/nbd.js';
 import { openTarget } from '../storage/open.js';
 import { writeTarget } from '../storage/transfer.js';
 import { ladderMethods, tryZeroMethod } from '../storage/zero-ladder.js';
 import { threadIo } from '../timed-io.js';
 import type { TaskFunction } from './contracts.js';
-import type { ProbeReport, ProbeRequest } from './probe-report.js';
+import type { MethodProbe, ProbeReport, ProbeRequest } from './probe-report.js';
 
 const AREA = 64 * MiB;
 const RANGE = 16 * MiB;
 
+/** Whoever asks is an operator on this machine: no storage roots bound what is looked at. */
+type PathRequest = Extract<ProbeRequest, { path: string }>;
+
 /** @throws FerryError PATH_NOT_FOUND, PATH_NOT_SUPPORTED, TARGET_BUSY, STORAGE_* */
 export const probe: TaskFunction<'probe'> = async (request) => {
   const io = threadIo();
+  if ('nbd' in request) return probeExport(io, formatNbdUri(request.nbd), request.overwrite);
   const stats = guard(request.path, 'look at', () => statOrNull(request.path));
   if (stats === null) throw new FerryError('PATH_NOT_FOUND', `${request.path} does not exist`, { path: request.path });
   if (stats.isBlockDevice()) return request.overwrite ? await tryDevice(io, request) : lookAtDevice(io, request);
@@ -41,13 +47,13 @@ export const probe: TaskFunction<'probe'> = async (request) => {
   return await tryFileBeside(io, request, stats.isFile() ? stats.size : null);
 };
 
-async function tryFileBeside(io: NativeIo, request: ProbeRequest, size: number | null): Promise<ProbeReport> {
+async function tryFileBeside(io: NativeIo, request: PathRequest, size: number | null): Promise<ProbeReport> {
   const directory = size === null ? request.path : dirname(request.path);
   const path = join(directory, `.ferry-probe-${randomUUID()}`);
   const target = await openTarget(io, openRequest('file', path, directory, AREA));
   try {
     return {
-      ...(await tryAll(io, target)),
+      ...tryAll(io, target),
       path: request.path,
       kind: size === null ? 'directory' : 'file',
       size,
@@ -62,28 +68,50 @@ async function tryFileBeside(io: NativeIo, request: ProbeRequest, size: number |
   }
 }
 
-async function tryDevice(io: NativeIo, request: ProbeRequest): Promise<ProbeReport> {
+async function tryDevice(io: NativeIo, request: PathRequest): Promise<ProbeReport> {
   const target = await openTarget(io, openRequest('block', request.path, request.path, 1));
   try {
-    const tried = await tryAll(io, target);
+    const tried = tryAll(io, target);
     return { ...deviceFacts(io, target.fd, request.path), ...tried, triedOn: 'the first 64 MiB of the device itself' };
   } finally {
     closeStorage(io, target);
   }
 }
 
-function lookAtDevice(io: NativeIo, request: ProbeRequest): ProbeReport {
+function lookAtDevice(io: NativeIo, request: PathRequest): ProbeReport {
   const fd = guard(request.path, 'open', () => io.open(request.path, io.constants.O_RDONLY));
   try {
     const facts = deviceFacts(io, fd, request.path);
     const direct = probeDirectIo(io, fd, io.constants.O_RDONLY, facts.sectorSize);
     if (direct.fd !== null) io.close(direct.fd);
-    const methods = everyMethod('block').map((entry) => ({ ...entry, supported: null, bytesPerSecond: null }));
     const triedOn = 'nothing: trying would destroy data on the device (--overwrite allows it)';
     const looks = { directIo: direct.fd !== null, directRefusal: direct.refusal, writeBytesPerSecond: null };
-    return { ...facts, ...looks, methods, triedOn };
+    return { ...facts, ...looks, methods: notTried('block'), triedOn };
   } finally {
     io.close(fd);
+  }
+}
+
+function probeExport(io: NativeIo, uri: string, overwrite: boolean): ProbeReport {
+  const handle = overwrite ? openNbdTarget(io, uri, false) : openNbdSource(io, uri);
+  try {
+    const facts = {
+      path: uri,
+      kind: 'nbd' as const,
+      size: handle.size,
+      sectorSize: handle.minimumBlock,
+      physicalSectorSize: null,
+      extents: handle.contexts.includes(ALLOCATION_CONTEXT),
+    };
+    const direct = { directIo: false, directRefusal: null };
+    if (isTarget(handle)) {
+      const tried = { ...tryAll(io, handle), ...direct, triedOn: 'the first 64 MiB of the export itself' };
+      return { ...facts, ...tried, offloadsZero: zeroesFast(io, handle, tryRange(handle)) };
+    }
+    const triedOn = 'nothing: trying would destroy data of the export (--overwrite allows it)';
+    return { ...facts, ...direct, offloadsZero: null, writeBytesPerSecond: null, methods: notTried('nbd'), triedOn };
+  } finally {
+    closeStorage(io, handle);
   }
 }
 
@@ -107,9 +135,13 @@ function deviceFacts(io: NativeIo, fd: number, path: string): DeviceFacts {
 
 type Tried = Pick<ProbeReport, 'sectorSize' | 'directIo' | 'directRefusal' | 'writeBytesPerSecond' | 'methods'>;
 
-async function tryAll(io: NativeIo, target: FdTarget): Promise<Tried> {
-  const length = Math.min(RANGE, target.size - (target.size % target.sectorSize));
-  const range = { start: 0, length };
+function tryRange({ size, sectorSize }: TargetHandle): Range {
+  return { start: 0, length: alignDown(Math.min(RANGE, size), sectorSize) };
+}
+
+function tryAll(io: NativeIo, target: TargetHandle): Tried {
+  const range = tryRange(target);
+  const { length } = range;
   const data = new Uint8Array(new SharedArrayBuffer(MiB)).fill(0xa5);
   const fill = () => {
     for (let at = 0; at < length; at += MiB) writeTarget(io, target, data, 0, Math.min(MiB, length - at), at);
@@ -124,7 +156,7 @@ async function tryAll(io: NativeIo, target: FdTarget): Promise<Tried> {
   const methods = everyMethod(target.kind).map(({ allocation, method }) => {
     fill();
     // Growing is for what lies behind the end of a file.
-    if (method === 'ftruncate-grow') io.ftruncate(target.fd, 0);
+    if (method === 'ftruncate-grow' && target.kind === 'file') io.ftruncate(target.fd, 0);
     let supported = false;
     const bytesPerSecond = rate(() => {
       supported = tryZeroMethod(io, target, range, allocation, method);
@@ -136,7 +168,11 @@ async function tryAll(io: NativeIo, target: FdTarget): Promise<Tried> {
   return { sectorSize, directIo: directRefusal === null, directRefusal, writeBytesPerSecond, methods };
 }
 
-function everyMethod(kind: FdKind): { allocation: Allocation; method: ZeroMethod }[] {
+function notTried(kind: StorageKind): MethodProbe[] {
+  return everyMethod(kind).map((entry) => ({ ...entry, supported: null, bytesPerSecond: null }));
+}
+
+function everyMethod(kind: StorageKind): { allocation: Allocation; method: ZeroMethod }[] {
   return ALLOCATIONS.flatMap((allocation) => ladderMethods(kind, allocation).map((method) => ({ allocation, method })));
 }
 

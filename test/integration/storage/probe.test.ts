@@ -1,12 +1,14 @@
 /** `ferry probe`: what storage can do, found by trying, without harm. */
 import { readdir, stat, writeFile } from 'node:fs/promises';
 import { expect } from 'chai';
+import { parseNbdUri } from '../../../shared/nbd-uri.js';
 import { MiB } from '../../../shared/units.js';
 import type { Workers } from '../../../workers/pool.js';
 import { run } from '../../helpers/command.js';
 import { failure } from '../../helpers/failure.js';
 import { attachLoop, needsLoop } from '../../helpers/loop.js';
 import { type FileSystemType, mountFileSystem, needsFileSystem } from '../../helpers/mounts.js';
+import { needsNbd, startNbdkit, startQemuNbd } from '../../helpers/nbd.js';
 import { assertFilledWith, fillWith } from '../../helpers/storage-kinds.js';
 import { tempDir } from '../../helpers/temp.js';
 import { openPaths, startWorkers } from '../../helpers/transfer.js';
@@ -77,6 +79,50 @@ describe('storage: probe', function () {
       await assertFilledWith(device.path, 16 * MiB, 4 * MiB, 0xff);
     });
   }
+
+  needsNbd('of an NBD export: only looks, unless it may overwrite', async () => {
+    await using dir = await tempDir();
+    await fillWith(dir.join('image'), 20 * MiB, 0xff);
+    await using server = await startQemuNbd(dir.path, 'raw', dir.join('image'));
+    const nbd = parseNbdUri(server.uri, 'uri');
+    const looked = await workers.run('probe', { nbd, overwrite: false });
+    expect(looked).to.include({ kind: 'nbd', size: 20 * MiB, path: server.uri, extents: true, offloadsZero: null });
+    expect(looked.methods.map((entry) => entry.supported)).to.not.include.members([true, false]);
+    await assertFilledWith(dir.join('image'), 0, 20 * MiB, 0xff);
+
+    const tried = await workers.run('probe', { nbd, overwrite: true });
+    const best = tried.methods.filter((entry) => entry.supported).map((entry) => entry.method);
+    expect(best).to.include.members(['nbd-write-zeroes-no-hole', 'nbd-write-zeroes', 'write-zeroes']);
+    expect(tried.writeBytesPerSecond).to.be.greaterThan(0);
+    await assertFilledWith(dir.join('image'), 16 * MiB, 4 * MiB, 0xff);
+  });
+
+  needsNbd('of an NBD export: asks the server whether it zeroes without writing', async () => {
+    await using dir = await tempDir();
+    await using fast = await startNbdkit(dir.path, ['memory', '20M']);
+    await using slow = await startNbdkit(dir.path, [
+      '--filter=nozero',
+      'memory',
+      '20M',
+      'zeromode=emulate',
+      'fastzeromode=slow',
+    ]);
+    await using silent = await startNbdkit(dir.path, [
+      '--filter=nozero',
+      'memory',
+      '20M',
+      'zeromode=emulate',
+      'fastzeromode=none',
+    ]);
+    for (const [server, offloadsZero] of [
+      [fast, true],
+      [slow, false],
+      [silent, null],
+    ] as const) {
+      const report = await workers.run('probe', { nbd: parseNbdUri(server.uri, 'uri'), overwrite: true });
+      expect(report.offloadsZero).to.equal(offloadsZero);
+    }
+  });
 
   it('refuses what is missing, and what cannot hold an image', async () => {
     await using dir = await tempDir();
