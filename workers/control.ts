@@ -6,7 +6,7 @@ import { FerryError } from '../shared/errors.js';
 import type { MethodUse } from '../shared/schemas/job.js';
 import { ZERO_METHODS, type ZeroMethod } from '../shared/zero-methods.js';
 
-const COUNTERS = ['done', 'zeroed', 'copied', 'detectedZero', 'verified'] as const;
+const COUNTERS = ['done', 'zeroed', 'copied', 'cloned', 'detectedZero', 'verified'] as const;
 export type Counter = (typeof COUNTERS)[number];
 
 const FLAG_BYTES = 8;

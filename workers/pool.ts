@@ -20,6 +20,19 @@ export interface WorkersOptions {
   readonly bufferBytes: number;
 }
 
+/**
+ * For each task Piscina describes each of its threads anew to its balancer, which costs more than to choose one. The
+ * description only looks things up when it is asked, so one for the life of a thread says the same.
+ */
+function keepDescription(description: object): void {
+  for (const key of Object.getOwnPropertySymbols(description)) {
+    const thread = Reflect.get(description, key) as object | null;
+    if (typeof thread === 'object' && thread !== null && 'interface' in thread) {
+      Object.defineProperty(thread, 'interface', { value: description });
+    }
+  }
+}
+
 export class Workers {
   readonly buffers: BufferPool;
   /** How long the native calls of all threads took. */
@@ -42,6 +55,7 @@ export class Workers {
       recordTiming: false,
       workerData: { callTimes: this.callTimes.memory } satisfies ThreadData,
     });
+    this.#pool.on('workerCreate', keepDescription);
   }
 
   /**

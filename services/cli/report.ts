@@ -20,7 +20,8 @@ export function resultLines(job: JobView): string[] {
         'resumed',
         result.resumedBytes === 0 ? null : `${formatBytes(result.resumedBytes)} were durable before and not done again`,
       ],
-      ['copied', job.kind === 'zero' ? null : copied(result)],
+      ['cloned', result.clonedBytes === 0 ? null : `${formatBytes(result.clonedBytes)} share the blocks of the source`],
+      ['copied', job.kind === 'zero' || result.plan?.strategy === 'clone' ? null : copied(result)],
       ...result.zeroed.map(({ method, bytes: zeroed, calls, durationMs }): [string, string] => [
         'zeroed',
         `${formatBytes(zeroed)} by ${method}, ${calls} call${calls === 1 ? '' : 's'} of ${formatDuration(durationMs / Math.max(calls, 1))}`,

@@ -16,7 +16,7 @@ import type { Workers } from '../../workers/pool.js';
 import type { Handle } from '../../workers/storage/handle.js';
 import type { ImagesContext } from './context.js';
 import { ImageBuffers } from './data/image-buffers.js';
-import { createApp } from './http/app.js';
+import { createListener } from './http/listener.js';
 import { createServing, listenOnPort, listenOnSocket, type Serving, type Tls } from './http/serve.js';
 import { OpenImages } from './open-images.js';
 import { CONTROL, LOCAL, REMOTE } from './routes/index.js';
@@ -91,7 +91,7 @@ export class Images {
       removeTimeoutSeconds: images.removeTimeoutSeconds,
     };
     const serving = (routes: typeof REMOTE, tls: Tls | null = null) => {
-      const made = createServing((connections) => createApp(context, routes, connections), this.#open, tls);
+      const made = createServing((connections) => createListener(context, routes, connections), this.#open, tls);
       this.#servings.push(made);
       return made.server;
     };

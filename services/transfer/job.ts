@@ -102,6 +102,7 @@ export function makeResult(progress: JobProgress, plan: Plan | null, startedMs: 
     durationMs: roundMs(performance.now() - startedMs),
     phases: roundPhases(progress),
     copiedBytes: control.read('copied'),
+    clonedBytes: control.read('cloned'),
     resumedBytes: progress.resumedBytes,
     detectedZeroBytes: control.read('detectedZero'),
     zeroed: control.zeroed(),

@@ -7,6 +7,8 @@ import { unpack } from '../../shared/ranges.js';
 import { alignDown, alignUp, MiB, type Range } from '../../shared/units.js';
 
 export const STEP_BYTES = 16 * MiB;
+/** No byte moves, whatever the length; a stop should not wait for a whole image all the same. */
+export const CLONE_STEP_BYTES = 1024 * MiB;
 /** A step of very small ranges ends here, so that its time stays bounded too. */
 const STEP_RANGES = 1024;
 /** The ladder splits long holes by itself; a step that was stopped half-way is done again as a whole. */

@@ -24,6 +24,7 @@ export class JobMetrics {
   readonly #leasesLost: Counter<'pool'>;
   readonly #checkpoints: Counter<'pool'>;
   readonly #copied: Counter<'pool'>;
+  readonly #cloned: Counter<'pool'>;
   readonly #zeroed: Counter<'pool' | 'method'>;
   readonly #durable: Counter<'pool'>;
   readonly #verified: Counter<'pool'>;
@@ -61,6 +62,11 @@ export class JobMetrics {
       'pool',
     );
     this.#copied = counter('ferry_copied_bytes_total', 'Bytes of data written from sources to targets', 'pool');
+    this.#cloned = counter(
+      'ferry_cloned_bytes_total',
+      'Bytes of targets that share the blocks of their sources, holes included',
+      'pool',
+    );
     this.#zeroed = counter(
       'ferry_zeroed_bytes_total',
       'Bytes of targets that were zeroed, by the method that the storage took',
@@ -69,7 +75,7 @@ export class JobMetrics {
     );
     this.#durable = counter(
       'ferry_durable_bytes_total',
-      'Bytes of targets that jobs settled, by copying or zeroing, and that a flush has confirmed',
+      'Bytes of targets that jobs settled, by copying, cloning or zeroing, and that a flush has confirmed',
       'pool',
     );
     this.#verified = counter('ferry_verified_bytes_total', 'Bytes of targets read back and found right', 'pool');
@@ -78,7 +84,8 @@ export class JobMetrics {
 
   #show(pool: string): void {
     const plain = [this.#started, this.#takenOver, this.#leasesLost, this.#checkpoints];
-    for (const counter of [...plain, this.#copied, this.#durable, this.#verified]) counter.inc({ pool }, 0);
+    for (const counter of [...plain, this.#copied, this.#cloned, this.#durable, this.#verified])
+      counter.inc({ pool }, 0);
     for (const state of ENDS) this.#ended.inc({ pool, state }, 0);
     for (const code of JOB_CODES) this.#errors.inc({ pool, code }, 0);
     for (const method of ZERO_METHODS) this.#zeroed.inc({ pool, method }, 0);
@@ -105,8 +112,9 @@ export class JobMetrics {
     this.#checkpoints.inc({ pool });
   }
 
-  moved(pool: string, { copied, zeroed, durable, verified }: Moved): void {
+  moved(pool: string, { copied, cloned, zeroed, durable, verified }: Moved): void {
     this.#copied.inc({ pool }, copied);
+    this.#cloned.inc({ pool }, cloned);
     for (const { method, bytes } of zeroed) this.#zeroed.inc({ pool, method }, bytes);
     this.#durable.inc({ pool }, durable);
     this.#verified.inc({ pool }, verified);

@@ -6,7 +6,7 @@ import type { ZeroMethod } from '../../shared/zero-methods.js';
 import type { StorageKind } from '../../workers/storage/handle.js';
 import { FILE_UNIT, FIRST_CALL } from '../../workers/storage/handle.js';
 import type { ZeroCost } from '../../workers/storage/zero-cost.js';
-import { alignRanges, copySteps, countSteps, gaps, sum, zeroSteps } from './layout.js';
+import { alignRanges, CLONE_STEP_BYTES, copySteps, countSteps, gaps, STEP_BYTES, sum, zeroSteps } from './layout.js';
 import { chooseStrategy, joinBelow, type Strategy, timeMs } from './strategy.js';
 
 export interface TargetFacts {
@@ -41,6 +41,27 @@ export function layOut(
   return { imageBytes, totalBytes, data, holes: gaps(data, totalBytes), extents: extents.length / 2 };
 }
 
+/** What a strategy zeroes by calls of its own. @param readsZero  the target reads as zeroes where nothing is written */
+export function zeroedRanges({ strategy }: Strategy, layout: UploadLayout, readsZero: boolean): Float64Array {
+  const { imageBytes, totalBytes } = layout;
+  if (strategy === 'zero-first') return Float64Array.of(0, totalBytes);
+  if (strategy === 'zero-holes') return layout.holes;
+  // The holes of the image are cloned like its data; what comes after it is not.
+  if (strategy === 'clone' && totalBytes > imageBytes && !readsZero) {
+    return Float64Array.of(imageBytes, totalBytes - imageBytes);
+  }
+  return new Float64Array();
+}
+
+/** What it copies or clones. */
+export function copiedRanges({ strategy }: Strategy, layout: UploadLayout): Float64Array {
+  return strategy === 'clone' ? Float64Array.of(0, layout.imageBytes) : layout.data;
+}
+
+function copyStepBytes({ strategy }: Strategy): number {
+  return strategy === 'clone' ? CLONE_STEP_BYTES : STEP_BYTES;
+}
+
 export function makePlan(
   request: UploadRequest,
   target: TargetFacts,
@@ -50,9 +71,10 @@ export function makePlan(
 ): Plan {
   const { options } = request;
   const dataBytes = sum(layout.data);
-  const zeroing = strategy.strategy === 'zero-first' ? Float64Array.of(0, layout.totalBytes) : layout.holes;
+  const zeroing = zeroedRanges(strategy, layout, target.readsZero);
   const steps =
-    countSteps(copySteps(layout.data)) + (strategy.strategy === 'no-zero' ? 0 : countSteps(zeroSteps(zeroing)));
+    countSteps(copySteps(copiedRanges(strategy, layout), () => copyStepBytes(strategy))) +
+    countSteps(zeroSteps(zeroing));
   return {
     ...strategy,
     allocation: options.allocation,

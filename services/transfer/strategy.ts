@@ -55,6 +55,13 @@ function withoutZeroing(facts: Pick<StrategyFacts, 'created' | 'readsZero' | 'ho
   return { strategy: 'no-zero', proof, reason };
 }
 
+/** Both files are in one file system that lets them share blocks: it did for the first one. */
+export const CLONE: Strategy = {
+  strategy: 'clone',
+  proof: 'none',
+  reason: 'source and target are in one file system: the target shares the blocks of the source',
+};
+
 /** Milliseconds that zeroing `length` bytes in `calls` calls takes. */
 export function timeMs(cost: ZeroCost, length: number, calls: number): number {
   return calls * cost.callMs + (length / cost.bytesPerSecond) * 1000;

@@ -8,6 +8,7 @@ import type { JobProgress } from './progress.js';
 /** Bytes, all of them more than at the last time. */
 export interface Moved {
   readonly copied: number;
+  readonly cloned: number;
   readonly zeroed: readonly { readonly method: ZeroMethod; readonly bytes: number }[];
   readonly durable: number;
   readonly verified: number;
@@ -22,6 +23,7 @@ export class Tally {
     const { control } = this.progress;
     return {
       copied: this.#more('copied', control.read('copied')),
+      cloned: this.#more('cloned', control.read('cloned')),
       zeroed: control.zeroed().map(({ method, bytes }) => ({ method, bytes: this.#more(`zeroed ${method}`, bytes) })),
       durable: this.#more('durable', this.progress.madeDurableBytes),
       verified: this.#more('verified', control.read('verified')),

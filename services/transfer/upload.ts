@@ -10,6 +10,7 @@ import { PROBE_BYTES, type ZeroCost } from '../../workers/storage/zero-cost.js';
 import { zeroMethods } from '../../workers/storage/zero-ladder.js';
 import { Checkpoints } from './checkpoints.js';
 import {
+  beforeStep,
   inParts,
   type JobRun,
   limitsOf,
@@ -21,11 +22,11 @@ import {
   targetRequest,
   withHandles,
 } from './job.js';
-import { copySteps, longest, sum } from './layout.js';
-import { layOut, makePlan, type TargetFacts, type UploadLayout } from './plan.js';
+import { CLONE_STEP_BYTES, copySteps, longest, sum } from './layout.js';
+import { copiedRanges, layOut, makePlan, type TargetFacts, type UploadLayout, zeroedRanges } from './plan.js';
 import { digest, earlierWork, type Found } from './resume.js';
 import { runSteps } from './steps.js';
-import { needsZeroing } from './strategy.js';
+import { CLONE, needsZeroing } from './strategy.js';
 import { verifyCopy } from './verify.js';
 import { zeroRanges } from './zero-ranges.js';
 
@@ -74,6 +75,12 @@ export async function runUpload(run: JobRun, request: StoredUpload): Promise<Job
   });
 }
 
+/** Packed ranges that are to be zeroed, and to be copied or cloned. */
+interface Work {
+  readonly zeroes: Float64Array;
+  readonly data: Float64Array;
+}
+
 class Upload {
   readonly #target: TargetHandle;
 
@@ -97,28 +104,30 @@ class Upload {
     // Measuring zeroes a part of the target. Were this attempt to die of it, the next one must not go on from a
     // checkpoint that this one refused: the next node may not see the reason.
     if (this.earlier === null && this.job.checkpoint !== null) await owner.begin(null);
-    const cost = this.earlier === null ? await this.#measure() : null;
-    const plan = makePlan(this.request, this.#facts(), this.layout, cost, this.earlier?.plan);
+    const clones = this.earlier === null && (await this.#canClone());
+    const cost = this.earlier === null && !clones ? await this.#measure() : null;
+    const known = clones ? CLONE : this.earlier?.plan;
+    const plan = makePlan(this.request, this.#facts(), this.layout, cost, known);
     this.job.log.info({ plan, resumed: this.earlier !== null }, 'planned');
     const { strategy, proof, reason } = plan;
     const { source, target, layout } = this.found;
     const base = { source, target, layout, plan: { strategy, proof, reason } };
     const checkpoints = new Checkpoints(this.job, this.#target, base, this.earlier);
-    const zeroes = strategy === 'zero-first' ? Float64Array.of(0, this.layout.totalBytes) : this.layout.holes;
-    const left = {
-      zeroes: strategy === 'no-zero' ? new Float64Array() : checkpoints.zeroed.rest(zeroes),
-      data: checkpoints.copied.rest(this.layout.data),
+    const all = {
+      zeroes: zeroedRanges(plan, this.layout, this.#target.readsZero),
+      data: copiedRanges(plan, this.layout),
     };
-    this.#count(plan, sum(zeroes) - sum(left.zeroes), sum(left.data));
+    const left = { zeroes: checkpoints.zeroed.rest(all.zeroes), data: checkpoints.copied.rest(all.data) };
+    this.#count(plan, all, left);
     // From here on the next attempt knows what was proven of the target, also when it finds it half written.
     await checkpoints.begin();
     await checkpoints.during(async () => {
       if (left.zeroes.length > 0) await this.#zero(left.zeroes, strategy !== 'zero-first', checkpoints);
-      await this.#copy(
-        left.data,
-        strategy === 'zero-first' || (strategy === 'no-zero' && !this.#wantsLadder()),
-        checkpoints,
-      );
+      if (strategy === 'clone') await this.#clone(left.data, checkpoints);
+      else {
+        const targetZeroed = strategy === 'zero-first' || (strategy === 'no-zero' && !this.#wantsLadder());
+        await this.#copy(left.data, targetZeroed, checkpoints);
+      }
     });
     progress.enter('flushing');
     await checkpoints.flush();
@@ -128,21 +137,32 @@ class Upload {
   }
 
   /** Sets the totals, and counts what an earlier attempt did as done. */
-  #count({ strategy }: Plan, zeroed: number, dataLeft: number): void {
+  #count({ strategy }: Plan, all: Work, left: Work): void {
     const { progress } = this.job;
     const { totalBytes } = this.layout;
-    const dataBytes = sum(this.layout.data);
+    const zeroFirst = strategy === 'zero-first';
     progress.totals = {
       totalBytes,
-      dataBytes,
-      givenBytes: strategy === 'no-zero' ? totalBytes - dataBytes : 0,
-      zeroFirstBytes: strategy === 'zero-first' ? totalBytes : 0,
+      dataBytes: sum(this.layout.data),
+      givenBytes: zeroFirst ? 0 : totalBytes - sum(all.zeroes) - sum(all.data),
+      zeroFirstBytes: zeroFirst ? totalBytes : 0,
       verify: this.request.options.verify,
     };
     if (this.earlier === null) return;
-    const copied = dataBytes - dataLeft;
-    if (strategy === 'zero-first') progress.resume(copied, zeroed);
-    else progress.resume(copied + (strategy === 'zero-holes' ? zeroed : 0), 0);
+    const copied = sum(all.data) - sum(left.data);
+    const zeroed = sum(all.zeroes) - sum(left.zeroes);
+    if (zeroFirst) progress.resume(copied, zeroed);
+    else progress.resume(copied + zeroed, 0);
+  }
+
+  /** Shared blocks are no space of the target's own, so only a target that may be sparse gets them. */
+  async #canClone(): Promise<boolean> {
+    const { source, request, layout } = this;
+    const target = this.#target;
+    if (source.kind !== 'file' || target.kind !== 'file' || request.options.allocation !== 'sparse') return false;
+    const { workers, progress } = this.job;
+    const control = progress.control.memory;
+    return await workers.run('canClone', { source, target, imageBytes: layout.imageBytes, control });
   }
 
   async #measure(): Promise<ZeroCost | null> {
@@ -174,6 +194,27 @@ class Upload {
     await zeroRanges(this.job, { target, ranges, allocation, counts }, zeroed);
   }
 
+  /** What the file system refuses to share after all is copied. */
+  async #clone(image: Float64Array, { copied }: Checkpoints): Promise<void> {
+    const { workers, progress } = this.job;
+    progress.enter('copying');
+    const { source } = this;
+    const target = this.#target;
+    const control = progress.control.memory;
+    const how = { clone: true, detectZeroes: true, targetZeroed: false, allocation: 'sparse' } as const;
+    const steps = copySteps(image, () => CLONE_STEP_BYTES);
+    await runSteps(steps, stepsInFlight(workers), progress.control, async ({ ranges, span }) => {
+      await beforeStep(this.job, 0);
+      const buffer = await workers.buffers.acquire();
+      try {
+        await workers.run('copy', { source, target, ranges, buffer, control, ...how });
+      } finally {
+        workers.buffers.release(buffer);
+      }
+      copied.add(span);
+    });
+  }
+
   /** @param targetZeroed  where the copy meets zeroes, the target has them already */
   async #copy(data: Float64Array, targetZeroed: boolean, { copied }: Checkpoints): Promise<void> {
     const { workers, progress, throttle } = this.job;
@@ -186,7 +227,8 @@ class Upload {
     await runSteps(steps, stepsInFlight(workers), progress.control, async ({ ranges, span }) => {
       await inParts(this.job, ranges, async (part) => {
         const buffer = await workers.buffers.acquire();
-        const step = { source, target, ranges: part, detectZeroes, targetZeroed, allocation, buffer, control };
+        const how = { clone: false, detectZeroes, targetZeroed, allocation };
+        const step = { source, target, ranges: part, buffer, control, ...how };
         try {
           await workers.run('copy', step);
         } finally {

@@ -213,14 +213,17 @@ export const Progress = z
   .meta({ id: 'Progress' });
 export type Progress = z.infer<typeof Progress>;
 
-export const PLAN_STRATEGIES = ['zero-first', 'zero-holes', 'no-zero'] as const;
+export const PLAN_STRATEGIES = ['zero-first', 'zero-holes', 'no-zero', 'clone'] as const;
 export const ZERO_PROOFS = ['created', 'declared', 'zeroed', 'none'] as const;
 
 export const Plan = z
   .object({
     strategy: z
       .enum(PLAN_STRATEGIES)
-      .describe('zero-first: one zero over the target, then data; zero-holes: only the holes; no-zero: proven zero'),
+      .describe(
+        'zero-first: one zero over the target, then data; zero-holes: only the holes; no-zero: proven zero; ' +
+          'clone: the target shares the blocks of the source',
+      ),
     proof: z.enum(ZERO_PROOFS).describe('why bytes that are neither written nor zeroed again read as zeroes'),
     reason: z.string().describe('what was measured or known, in words'),
     allocation: Allocation,
@@ -257,6 +260,9 @@ export const JobResult = z
     durationMs: z.number(),
     phases: z.partialRecord(JobPhase, z.number()).describe('milliseconds by phase'),
     copiedBytes: Size.describe('bytes written from the source, or sent by a client; of a download: read'),
+    clonedBytes: Size.describe(
+      'bytes of the image, its holes included, that share the blocks of the source: not copied',
+    ),
     resumedBytes: Size.describe('bytes that an earlier attempt had made durable; not done again'),
     detectedZeroBytes: Size.describe('bytes of data extents that turned out to be zeroes'),
     zeroed: z.array(MethodUse),

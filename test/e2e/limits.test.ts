@@ -56,10 +56,11 @@ describe('limits over two nodes', function () {
     }
   }
 
-  /** Of those that were started after `momentMs`, in that order. */
-  function startedAfter(jobs: readonly JobView[], momentMs: number): JobView[] {
+  /** Of those that were started when `late` was known to the API, itself among them, in that order. */
+  function startedSince(jobs: readonly JobView[], late: JobView): JobView[] {
     const startMs = ({ startedAt }: JobView) => Date.parse(startedAt ?? '');
-    return jobs.filter((job) => startMs(job) > momentMs).sort((a, b) => startMs(a) - startMs(b));
+    const knownMs = Date.parse(late.createdAt);
+    return jobs.filter((job) => startMs(job) >= knownMs).sort((a, b) => startMs(a) - startMs(b));
   }
 
   it('a batch runs no more disks than maxConcurrentDisks, and as many', async () => {
@@ -101,10 +102,9 @@ describe('limits over two nodes', function () {
       const batch = await cluster.submitBatch(batchOf(`large-${maxConcurrentDisks}`, 16, maxConcurrentDisks));
       while ((await cluster.batch(batch)).counts.completed < 2);
       const id = await cluster.submit(upload(`single-${maxConcurrentDisks}.img`, options));
-      const submittedMs = Date.now();
       expect((await cluster.batchEnded(batch)).state).to.equal('completed');
       const { jobs } = await cluster.request<{ jobs: JobView[] }>('GET', '/v1/jobs');
-      const later = startedAfter(jobs, submittedMs);
+      const later = startedSince(jobs, await cluster.job(id));
       expect(later.length, 'disks still waited').to.be.greaterThan(5);
       // Each of the node's two places may have had a disk in its hands already.
       expect(later.findIndex((job) => job.id === id)).to.be.within(0, 2);

@@ -1,7 +1,7 @@
 /**
  * The typed list of every system call we make, and the loader of the addon that makes them.
- * Every call blocks its thread, so only worker threads may use it, never the event loop; `alignmentOffset` and the
- * calls on sockets return at once.
+ * Every call blocks its thread, so only worker threads may use it, never the event loop; `alignmentOffset`,
+ * `copyBytes` and the calls on sockets return at once.
  * Offsets and lengths are bytes, 0 to 2^53 - 1. Source of the facts: the man pages named below.
  *
  * A wrong argument is a TypeError or RangeError that names it. A failed call is a `NativeError`.
@@ -85,6 +85,10 @@ export interface NativeIo {
   nbdBlockStatus(connection: number, start: number, length: number, context: string): Float64Array;
   /** True when buffer[offset, offset + length) is all zeroes. */
   isZero(buffer: Uint8Array, offset: number, length: number): boolean;
+  /** Copies from[fromOffset, fromOffset + length) to `to` from `toOffset`; nobody else may use those bytes meanwhile. */
+  copyBytes(to: Uint8Array, toOffset: number, from: Uint8Array, fromOffset: number, length: number): void;
+  /** Frees the memory now; whatever views it has are empty from then on. */
+  drop(memory: ArrayBuffer): void;
   /** How many bytes to add to the address of buffer[0] to reach a multiple of `alignment` (a power of two). */
   alignmentOffset(buffer: Uint8Array, alignment: number): number;
   /**

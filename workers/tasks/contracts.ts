@@ -31,6 +31,8 @@ export interface Tasks {
   extents: { input: { handle: Handle; control: SharedArrayBuffer }; output: Float64Array };
   /** Zeroes up to 16 MiB at the start of `range` and times it. */
   zeroCost: { input: ZeroCostRequest; output: ZeroCost | null };
+  /** Whether the target can share the source's blocks; shares the first one to find out. */
+  canClone: { input: CloneRequest; output: boolean };
   zero: { input: ZeroStep; output: undefined };
   copy: { input: CopyStep; output: undefined };
   /** What a checkpoint says of a source or target. */
@@ -150,6 +152,13 @@ export interface ZeroCostRequest {
   readonly control: SharedArrayBuffer;
 }
 
+export interface CloneRequest {
+  readonly source: SourceHandle;
+  readonly target: TargetHandle;
+  readonly imageBytes: number;
+  readonly control: SharedArrayBuffer;
+}
+
 /** Zeroes ranges of the target, one after another. */
 export interface ZeroStep {
   readonly target: TargetHandle;
@@ -166,6 +175,8 @@ export interface CopyStep {
   readonly target: TargetHandle;
   readonly ranges: Float64Array;
   readonly detectZeroes: boolean;
+  /** Whole blocks are shared with the source where the file system still agrees to. */
+  readonly clone: boolean;
   /** Everything in `ranges` reads as zeroes on the target already. */
   readonly targetZeroed: boolean;
   readonly allocation: Allocation;

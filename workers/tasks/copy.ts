@@ -1,15 +1,17 @@
 /**
- * Copies ranges of a source to the same place in a target. What turns out to be zeroes is zeroed, or
+ * Copies ranges of a source to the same place in a target, or shares their blocks where that is asked for. What turns out to be zeroes is zeroed, or
  * left alone where the target already reads as zeroes; that keeps holes and saves writing.
  * Blocks the thread for the whole step; hears "stop" before every system call that moves data.
  */
 import { FerryError } from '../../shared/errors.js';
 import { unpack } from '../../shared/ranges.js';
-import { end, type Range } from '../../shared/units.js';
+import { alignDown, end, type Range } from '../../shared/units.js';
 import { view } from '../buffers.js';
 import { ControlBlock } from '../control.js';
 import { guardedIo } from '../guarded-io.js';
 import type { NativeIo } from '../native/index.js';
+import { canClone as askClone, cloneBlocks } from '../storage/clone.js';
+import { FILE_UNIT } from '../storage/handle.js';
 import { type Run, runsOf } from '../storage/runs.js';
 import { readSource, writeTarget } from '../storage/transfer.js';
 import { zeroTarget } from '../storage/zero.js';
@@ -18,8 +20,14 @@ import type { CopyStep, TaskFunction } from './contracts.js';
 export const copy: TaskFunction<'copy'> = (step) => {
   const control = new ControlBlock(step.control);
   const copier = new Copier(guardedIo(control), step, control);
-  for (const range of unpack(step.ranges)) copier.copyRange(range);
+  for (const range of unpack(step.ranges)) {
+    const cloned = step.clone ? copier.cloneRange(range) : 0;
+    copier.copyRange({ start: range.start + cloned, length: range.length - cloned });
+  }
 };
+
+export const canClone: TaskFunction<'canClone'> = ({ source, target, imageBytes, control }) =>
+  askClone(guardedIo(new ControlBlock(control)), source, target, imageBytes);
 
 class Copier {
   readonly #buffer: Uint8Array;
@@ -32,6 +40,17 @@ class Copier {
     private readonly control: ControlBlock,
   ) {
     this.#buffer = view(step.buffer);
+  }
+
+  /** @returns how much of it needs no copy: whole blocks, or nothing */
+  cloneRange({ start, length }: Range): number {
+    const { source, target } = this.step;
+    const whole = alignDown(length, FILE_UNIT);
+    this.control.check();
+    if (whole === 0 || !cloneBlocks(this.io, source, target, { start, length: whole })) return 0;
+    this.control.add('cloned', whole);
+    this.control.add('done', whole);
+    return whole;
   }
 
   copyRange(range: Range): void {

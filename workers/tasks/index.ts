@@ -2,7 +2,7 @@
 import { readBlock, writeBlock } from './blocks.js';
 import { checksum } from './checksum.js';
 import type { TaskFunction, TaskName } from './contracts.js';
-import { copy } from './copy.js';
+import { canClone, copy } from './copy.js';
 import { extents } from './extents.js';
 import { fingerprint } from './fingerprint.js';
 import { flush } from './flush.js';
@@ -21,6 +21,7 @@ export const TASKS: { readonly [N in TaskName]: TaskFunction<N> } = {
   checkSource,
   extents,
   zeroCost,
+  canClone,
   fingerprint,
   zero,
   copy,

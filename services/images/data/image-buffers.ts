@@ -3,11 +3,12 @@
  * are slow cannot stop the others: who waits in vain for a large buffer gets a small one of its own, and until one comes
  * back nobody waits again.
  */
-import { KiB } from '../../../shared/units.js';
+import { KiB, MiB } from '../../../shared/units.js';
 import { allocateShared, BufferPool, type SharedBuffer } from '../../../workers/buffers.js';
 import { loadNative } from '../../../workers/native/index.js';
-import { BUFFER_LENGTH } from '../../../workers/pool.js';
 
+/** Longer than a job's: each one that is full costs the event loop a call to a thread. */
+const LENGTH = 2 * MiB;
 const PATIENCE_MS = 100;
 const SMALL = 64 * KiB;
 /** Of one request: enough for the storage to be busy while the socket is read or written. */
@@ -19,7 +20,7 @@ export class ImageBuffers {
   #starved = false;
 
   constructor(bytes: number) {
-    this.#pool = new BufferPool(BUFFER_LENGTH, Math.max(1, Math.floor(bytes / BUFFER_LENGTH)));
+    this.#pool = new BufferPool(LENGTH, Math.max(1, Math.floor(bytes / LENGTH)));
   }
 
   /** How many buffers one request may hold now: fewer when many want some. */
@@ -40,7 +41,7 @@ export class ImageBuffers {
 
   release(buffer: SharedBuffer): void {
     // A small one is left to the garbage collector.
-    if (buffer.length !== BUFFER_LENGTH) return;
+    if (buffer.length !== LENGTH) return;
     this.#pool.release(buffer);
     this.#starved = false;
   }

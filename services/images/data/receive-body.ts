@@ -6,6 +6,7 @@
 import type { IncomingMessage } from 'node:http';
 import { alignDown, type Range } from '../../../shared/units.js';
 import { MEMORY_ALIGNMENT, type SharedBuffer, view } from '../../../workers/buffers.js';
+import { loadNative } from '../../../workers/native/index.js';
 import type { ImageBuffers } from './image-buffers.js';
 
 const STALL_MS = 200;
@@ -41,6 +42,14 @@ export async function receiveBody(request: IncomingMessage, range: Range, sink: 
   }
 }
 
+/** As it came from the socket. */
+interface Chunk {
+  /** Not copied yet. */
+  rest: Buffer;
+  /** Where nothing else lies in it; null: it is not ours alone. */
+  readonly memory: ArrayBuffer | null;
+}
+
 interface Filling {
   readonly buffer: SharedBuffer;
   readonly bytes: Uint8Array;
@@ -51,7 +60,8 @@ interface Filling {
 }
 
 class Receiver {
-  readonly #chunks: Buffer[] = [];
+  readonly #native = loadNative();
+  readonly #chunks: Chunk[] = [];
   readonly #writing = new Set<Promise<void>>();
   #filling: Filling | null = null;
   #position: number;
@@ -102,7 +112,8 @@ class Receiver {
   }
 
   readonly #take = (chunk: Buffer) => {
-    this.#chunks.push(chunk);
+    const { buffer: memory } = chunk;
+    this.#chunks.push({ rest: chunk, memory: chunk.length === memory.byteLength ? (memory as ArrayBuffer) : null });
     // Nearly always there is room: then the chunk is copied here and now.
     if (!this.#copyNow()) {
       this.request.pause();
@@ -128,13 +139,16 @@ class Receiver {
       this.#filling ??= this.#beginNow();
       const filling = this.#filling;
       if (filling === null) return false;
-      const room = Math.min(filling.capacity - filling.filled, chunk.length);
-      filling.bytes.set(room === chunk.length ? chunk : chunk.subarray(0, room), filling.offset + filling.filled);
+      const room = Math.min(filling.capacity - filling.filled, chunk.rest.length);
+      this.#native.copyBytes(filling.bytes, filling.offset + filling.filled, chunk.rest, 0, room);
       filling.filled += room;
       this.#received += room;
       this.#position += room;
-      if (room === chunk.length) this.#chunks.shift();
-      else this.#chunks[0] = chunk.subarray(room);
+      if (room < chunk.rest.length) chunk.rest = chunk.rest.subarray(room);
+      else {
+        this.#chunks.shift();
+        if (chunk.memory !== null) this.#native.drop(chunk.memory);
+      }
       if (filling.filled === filling.capacity) this.#submit();
     }
     return true;

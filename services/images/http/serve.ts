@@ -26,7 +26,7 @@ export interface Serving {
   close(): Promise<void>;
 }
 
-/** @param makeListener  of the app; `connections` grows with each socket before its first request */
+/** @param makeListener  of the service; `connections` grows with each socket before its first request */
 export function createServing(
   makeListener: (connections: WeakMap<object, Connection>) => RequestListener,
   images: OpenImages,

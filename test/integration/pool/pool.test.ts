@@ -75,7 +75,7 @@ describe('workers: pool', function () {
     const copies = [0, 1, 2, 3].map(async (part) => {
       const buffer = await workers.buffers.acquire();
       const ranges = Float64Array.of(part * 2 * MiB, 2 * MiB);
-      const options = { detectZeroes: true, targetZeroed: false, allocation: 'sparse' as const };
+      const options = { clone: false, detectZeroes: true, targetZeroed: false, allocation: 'sparse' as const };
       await workers.run('copy', { source, target, ranges, ...options, buffer, control: control.memory });
       workers.buffers.release(buffer);
     });

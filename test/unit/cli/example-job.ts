@@ -78,6 +78,7 @@ export function completedJob(): JobView {
       durationMs: 2000,
       phases: { opening: 10, zeroing: 90, copying: 1800, flushing: 100 },
       copiedBytes: 200 * MiB,
+      clonedBytes: 0,
       resumedBytes: 0,
       detectedZeroBytes: MiB,
       zeroed: [{ method: 'fallocate-zero-range', bytes: GiB, calls: 8, durationMs: 80 }],

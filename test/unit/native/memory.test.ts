@@ -1,4 +1,4 @@
-/** isZero and alignmentOffset. */
+/** isZero, copyBytes and alignmentOffset. */
 import { expect } from 'chai';
 import { loadNative } from '../../../workers/native/index.js';
 import { expectChecked } from './expect-error.js';
@@ -33,6 +33,35 @@ describe('native isZero', () => {
     expect(() => native.isZero(buffer, 8, 9)).to.throw(RangeError, 'offset + length must lie inside the buffer of 16');
     expect(() => native.isZero([0] as never, 0, 1)).to.throw(TypeError, 'buffer must be a Uint8Array');
     expectChecked(native.isZero, [buffer, 0, 16], [null, 'offset', 'length']);
+  });
+});
+
+describe('native copyBytes', () => {
+  it('copies into shared memory at any alignment of either, and touches no neighbour', () => {
+    const from = Uint8Array.from({ length: 300 }, (_, at) => (at % 255) + 1);
+    for (const length of [0, 1, 7, 8, 63, 64, 200]) {
+      for (const [toOffset, fromOffset] of [
+        [0, 0],
+        [1, 0],
+        [0, 3],
+        [5, 9],
+      ] as const) {
+        const to = new Uint8Array(new SharedArrayBuffer(300));
+        native.copyBytes(to, toOffset, from, fromOffset, length);
+        const expected = new Uint8Array(300);
+        expected.set(from.subarray(fromOffset, fromOffset + length), toOffset);
+        expect(Buffer.from(to).equals(expected), `${length} from ${fromOffset} to ${toOffset}`).to.equal(true);
+      }
+    }
+  });
+
+  it('stays inside both buffers and checks its arguments', () => {
+    const [to, from] = [new Uint8Array(16), new Uint8Array(16)];
+    expect(() => native.copyBytes(to, 8, from, 0, 9)).to.throw(RangeError, 'toOffset + length must lie inside');
+    expect(() => native.copyBytes(to, 0, from, 8, 9)).to.throw(RangeError, 'offset + length must lie inside');
+    expect(() => native.copyBytes([0] as never, 0, from, 0, 1)).to.throw(TypeError, 'to must be a Uint8Array');
+    expectChecked(native.copyBytes, [to, 0, from, 0, 16], [null, 'toOffset', null, 'offset', 'length']);
+    expect(to).to.deep.equal(new Uint8Array(16));
   });
 });
 

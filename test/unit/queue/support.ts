@@ -92,6 +92,7 @@ export const result: JobResult & { readonly plan: Plan } = {
   durationMs: 5,
   phases: { copying: 4 },
   copiedBytes: 100,
+  clonedBytes: 0,
   resumedBytes: 0,
   detectedZeroBytes: 0,
   zeroed: [],

@@ -16,7 +16,7 @@ describe('transfer: tally', () => {
   });
 
   it('is empty before anything moved', () => {
-    expect(tally.take()).to.deep.equal({ copied: 0, zeroed: [], durable: 0, verified: 0 });
+    expect(tally.take()).to.deep.equal({ copied: 0, cloned: 0, zeroed: [], durable: 0, verified: 0 });
   });
 
   it('says only what came since it was asked', () => {
@@ -26,16 +26,19 @@ describe('transfer: tally', () => {
     control.addZeroed('blkzeroout', 40, 1);
     expect(tally.take()).to.deep.equal({
       copied: 100,
+      cloned: 0,
       zeroed: [{ method: 'blkzeroout', bytes: 40 }],
       durable: 0,
       verified: 0,
     });
     control.add('copied', 11);
+    control.add('cloned', 4096);
     control.addZeroed('write-zeroes', 5, 1);
     control.add('verified', 7);
     progress.durableBytes = 140;
     expect(tally.take()).to.deep.equal({
       copied: 11,
+      cloned: 4096,
       zeroed: [
         { method: 'blkzeroout', bytes: 0 },
         { method: 'write-zeroes', bytes: 5 },
