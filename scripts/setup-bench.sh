@@ -6,7 +6,10 @@ set -uo pipefail
 peers=(
   /usr/sbin/nginx:nginx-light # bench:http: WebDAV
   /usr/bin/nbdkit:nbdkit      # bench:http: NBD into a file
-  /usr/bin/nbdcopy:libnbd-bin # bench:http
+  /usr/bin/nbdcopy:libnbd-bin # bench, bench:http
+  /usr/bin/qemu-img:qemu-utils # bench
+  /usr/sbin/mkfs.xfs:xfsprogs # bench: targets on xfs
+  /usr/bin/cc:gcc             # bench: the floor, a program in C
   /usr/bin/openssl:openssl    # bench:http: a certificate
 )
 
