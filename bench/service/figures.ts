@@ -75,6 +75,13 @@ async function whileBusy(stage: Stage, load: Worker, image: Image, ms: number) {
     const { url, server } = await startServe(stage, devices.paths, imports);
     const port = Number(new URL(url).port);
     const running = keepImporting(url, image, devices.paths, stage.signal);
+    // Its first error is everybody's: without imports nothing is measured.
+    await using _ = {
+      async [Symbol.asyncDispose]() {
+        await running.stop();
+        await stop(server);
+      },
+    };
     await sleep(1000);
     if (imports === 10) {
       const pauseMs = 5;
@@ -95,8 +102,6 @@ async function whileBusy(stage: Stage, load: Worker, image: Image, ms: number) {
       await sleep(ms);
       delays.push({ imports, delays: spanOf(before, await readDelays(url)) });
     }
-    await running.stop();
-    await stop(server);
   }
   return { delays, ...(polls as Pick<Figures, 'pollBusy' | 'listBusy' | 'acceptedBusy'>) };
 }
@@ -192,7 +197,7 @@ function keepImporting(url: string, image: Image, devices: readonly string[], si
     someJob: () => newest,
     async stop() {
       stopped = true;
-      await Promise.all(lanes);
+      await Promise.allSettled(lanes);
     },
   };
 }
