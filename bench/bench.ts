@@ -73,6 +73,7 @@ async function main(options: Options): Promise<void> {
       await write(options.out, heading, results);
     }
   }
+  // Service figures (`--only service`) belong here: after the storage, before the verdicts.
   const verdicts = judge(results);
   if (verdicts.length > 0) console.log(toTerminal(goalsSheet(verdicts)));
   console.log(`\nresults.json, results.md and chart.svg are in ${options.out}`);

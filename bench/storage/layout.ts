@@ -62,17 +62,18 @@ function drawSizes({ dataBytes, segments, smallest, largest }: Mix, next: () => 
   const draws = Array.from({ length: segments }, next);
   draws[0] = 0;
   if (segments > 1) draws[Math.floor(segments / 2)] = 1;
-  const sizesFor = (bend: number) =>
-    draws.map((u) => Math.max(smallest, wholeBlocks(smallest * (largest / smallest) ** (u ** bend))));
-  const sum = (sizes: readonly number[]) => sizes.reduce((total, size) => total + size, 0);
+  const sizeOf = (u: number, bend: number) =>
+    Math.max(smallest, wholeBlocks(smallest * (largest / smallest) ** (u ** bend)));
+  const total = (bend: number) => draws.reduce((sum, u) => sum + sizeOf(u, bend), 0);
+  // The sum falls as the bend grows.
   let [low, high] = [1e-3, 1e3];
-  for (let i = 0; i < 60; i += 1) {
+  for (let i = 0; i < 30; i += 1) {
     const bend = Math.sqrt(low * high);
-    if (sum(sizesFor(bend)) > dataBytes) low = bend;
+    if (total(bend) > dataBytes) low = bend;
     else high = bend;
   }
-  const sizes = sizesFor(high);
-  let missing = (dataBytes - sum(sizes)) / BLOCK;
+  const sizes = draws.map((u) => sizeOf(u, high));
+  let missing = (dataBytes - totalOf(sizes)) / BLOCK;
   for (let i = 0; missing !== 0; i = (i + 1) % segments) {
     const changed = (sizes[i] as number) + Math.sign(missing) * BLOCK;
     // The first and the largest stay what they are, while there are others.
@@ -82,6 +83,10 @@ function drawSizes({ dataBytes, segments, smallest, largest }: Mix, next: () => 
     missing -= Math.sign(missing);
   }
   return sizes;
+}
+
+function totalOf(sizes: readonly number[]): number {
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 function wholeBlocks(bytes: number): number {

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { formatBytes, GiB } from '../../shared/units.js';
 import type { Contestant, Task } from './contestants.js';
 import { ENGINE, startOurs } from './ferry.js';
+import type { Home } from './file-systems.js';
 import { writeImage } from './image.js';
 import { holesBetween } from './layout.js';
 import { chooseMarkers } from './markers.js';
@@ -43,17 +44,21 @@ export async function measureCase(
   }
   return await within(stage, `(${letter}) on ${target}`, async (part) => {
     const { targets, home } = await makeTargets(target, workload, part);
-    const source = data === null ? null : join(race.type === 'reflink' ? home : stage.directory, 'source.img');
+    const source = data === null ? null : join(race.type === 'reflink' ? home.path : stage.directory, 'source.img');
     const zeroes = workload.content === 'zeroes' ? [{ start: 0, length: size }] : holesBetween(data ?? [], size);
     if (source !== null && data !== null) {
       part.cleanup.add(source, () => rm(source));
       const content = workload.content === 'zeroes' ? 'zeroes' : rules.seed;
       await writeImage({ path: source, size, data, zeroes }, content, part.signal);
     }
-    const roots = [home, ...(source === null ? [] : [source]), ...(kind.device ? targets.map(({ path }) => path) : [])];
+    const roots = [
+      home.path,
+      ...(source === null ? [] : [source]),
+      ...(kind.device ? targets.map(({ path }) => path) : []),
+    ];
     const ours = await startOurs(roots, part);
     const task: Task = { source, targets, target, kind };
-    const arena: Arena = { task, size, markers: chooseMarkers(zeroes, rules.seed), rules, stage: part };
+    const arena: Arena = { task, home, size, markers: chooseMarkers(zeroes, rules.seed), rules, stage: part };
 
     // Once without being timed: a service that runs has run before, and its code is compiled.
     await runOnce(ours, arena);
@@ -77,6 +82,7 @@ export async function measureCase(
 
 interface Arena {
   readonly task: Task;
+  readonly home: Home;
   readonly size: number;
   readonly markers: readonly number[];
   readonly rules: Rules;
@@ -109,6 +115,7 @@ type Outcome = Omit<Sample, 'round'> & { readonly engineMs?: number };
 async function runOnce(contestant: Contestant, arena: Arena): Promise<Outcome> {
   const { task, markers, rules, stage } = arena;
   const { signal } = stage;
+  await arena.home.trim();
   const filler = floorFor(task.kind, rules.floor);
   for (const target of task.targets) {
     const writeData = async () => {

@@ -8,7 +8,7 @@ import { constants, open, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from '../../scripts/demo/children.js';
 import { loadNative } from '../../workers/native/index.js';
-import { attachLoop, type FileSystem, isExt4, makeFileSystem } from './file-systems.js';
+import { attachLoop, type FileSystem, type Home, isExt4, makeFileSystem } from './file-systems.js';
 import { writeMarkers } from './markers.js';
 import type { Stage } from './stage.js';
 
@@ -46,21 +46,21 @@ export interface Target {
 /**
  * @param size   of each
  * @param large  more than there is room for: they must lie in a file system in a sparse file
- * @returns targets, and the directory that they lie in
+ * @returns targets, and where they lie
  */
 export async function makeTargets(
   name: TargetName,
   { size, count, large }: { readonly size: number; readonly count: number; readonly large: boolean },
   stage: Stage,
-): Promise<{ targets: Target[]; home: string }> {
+): Promise<{ targets: Target[]; home: Home }> {
   const { device, on } = kindOf(name);
   const plain = on === 'ext4' && !large && (await isExt4(stage.directory, stage.signal));
   // Bookkeeping, and a source of its own where blocks are to be shared.
   const room = Math.ceil(count * size * 1.03);
-  const home = plain ? stage.directory : await makeFileSystem(on, room, stage, `fs-${on}`);
+  const home = plain ? { path: stage.directory, trim: async () => {} } : await makeFileSystem(on, room, stage);
   const targets: Target[] = [];
   for (let i = 0; i < count; i += 1) {
-    const storage = join(home, `target-${i}.img`);
+    const storage = join(home.path, `target-${i}.img`);
     const file = await open(storage, 'wx');
     await file.truncate(size);
     await file.close();
@@ -93,6 +93,8 @@ export async function resetTarget(
     await truncate(storage, size);
   } else {
     const whole = (await allocatedBytes(target)) >= size;
+    // Made anew: what is filled in between would lie elsewhere on the disk than what is made in one piece.
+    if (!whole) await truncate(storage, 0);
     await run('fallocate', ['--length', String(size), storage], { signal });
     if (!whole) await writeData();
   }
