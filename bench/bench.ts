@@ -1,105 +1,101 @@
 /**
- * `npm run bench`: imageferry beside dd, qemu-img, nbdcopy, cp and the floor, onto devices and files, interleaved in one
- * run, every copy verified; then what the service itself costs. How and why: docs/performance.md.
- *   --quick               a smaller version: images 8 times smaller, 2 rounds, fewer targets
- *   --rounds N            default 5
- *   --only a,c,service    of a to f, r and service
- *   --targets loop-ext4   of the target kinds
- *   --out DIR             results.json, results.md, chart.svg; default bench-results
- * Root; scratch of up to 19 GiB in FERRY_BENCH_DIR, else in the directory for temporary files.
+ * `npm run bench`: how fast is imageferry, beside the programs that people use today and beside the floor? All in one
+ * run, in turn, each copy verified. Prints tables; writes results.json, results.md and chart.svg. What is timed and how
+ * to read it: docs/performance.md. Leaves nothing behind but the results.
  */
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { Cleanup } from '../scripts/demo/cleanup.js';
-import { formatBytes } from '../shared/units.js';
-import { figureSheets, serviceFigures } from './service/figures.js';
-import { chart } from './storage/chart.js';
+import { GiB } from '../shared/units.js';
+import { type Figures, figureSheet, serviceFigures } from './service/figures.js';
+import { drawChart } from './storage/chart.js';
 import { judge } from './storage/goals.js';
-import type { Measured } from './storage/measure.js';
-import { asMarkdown, asText, goalSheet, machine, type Sheet, sheetOf } from './storage/report.js';
-import type { Stage } from './storage/scratch.js';
-import { compileFloor, MOST_SCRATCH, runReflink, runWorkload, WORKLOADS } from './storage/workloads.js';
+import { describeMachine } from './storage/machine.js';
+import { type Options, readOptions, SERVICE, USAGE } from './storage/options.js';
+import { caseSheet, goalsSheet, type Heading, markdownReport, toTerminal } from './storage/report.js';
+import { measureCase, type Rules } from './storage/rounds.js';
+import { buildFloor, makeDirectory, type Stage } from './storage/stage.js';
+import type { CaseResult } from './storage/statistics.js';
+import { makeWorkloads } from './storage/workloads.js';
 
-const { values } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    rounds: { type: 'string' },
-    only: { type: 'string' },
-    targets: { type: 'string' },
-    out: { type: 'string', default: 'bench-results' },
-  },
-});
+const QUICK_SCALE = 8;
 
 const interrupted = new AbortController();
-for (const name of ['SIGINT', 'SIGTERM'] as const) {
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(name, () => interrupted.abort(new Error(`interrupted (${name})`)));
 }
 const cleanup = new Cleanup();
 try {
-  await main();
+  const options = readOptions(process.argv.slice(2));
+  if (options.help) console.log(USAGE);
+  else await main(options);
 } catch (thrown) {
   const cause = interrupted.signal.aborted ? interrupted.signal.reason : thrown;
   console.error(`bench: ${(cause as Error).message}`);
-  process.exitCode = 1;
+  process.exitCode = interrupted.signal.aborted ? 130 : 1;
 } finally {
   for (const left of await cleanup.run()) {
     console.error(`bench: could not clean up ${left}`);
-    process.exitCode = 1;
+    process.exitCode ||= 1;
   }
 }
 
-async function main(): Promise<void> {
-  const { quick, out } = values;
+async function main(options: Options): Promise<void> {
+  const { signal } = interrupted;
+  const scale = options.quick ? QUICK_SCALE : 1;
   if (process.getuid?.() !== 0) throw new Error('loop devices and file systems need root');
-  const plan = {
-    rounds: Number(values.rounds ?? (quick ? 2 : 5)),
-    scale: quick ? 8 : 1,
-    quick,
-    targets: values.targets?.split(',') ?? null,
+  const directory = await makeDirectory(cleanup, (24 * GiB) / scale + GiB);
+  const stage: Stage = { directory, cleanup, signal };
+  const heading: Heading = {
+    date: new Date().toISOString(),
+    seed: options.seed,
+    rounds: options.rounds,
+    quick: options.quick,
+    machine: await describeMachine(signal),
   };
-  const wanted = (part: string) => values.only?.split(',').includes(part) ?? true;
-  const stage = makeStage(MOST_SCRATCH / plan.scale);
-  compileFloor(stage);
-
-  const all: Measured[] = [];
-  const done = (measured: Measured) => {
-    all.push(measured);
-    console.log(`\n${asText(sheetOf(measured))}`);
+  await mkdir(options.out, { recursive: true });
+  const results: CaseResult[] = [];
+  const rules: Rules = {
+    rounds: options.rounds,
+    seed: options.seed,
+    limitMs: 600_000 / scale,
+    floor: await buildFloor(stage),
+    tell: (line) => console.error(line),
   };
-  const say = (line: string) => console.error(line);
-  for (const workload of WORKLOADS.filter(({ letter }) => wanted(letter))) {
-    await runWorkload(stage, workload, plan, done, say);
+  for (const workload of makeWorkloads(scale, options.seed).filter(({ letter }) => options.only.has(letter))) {
+    for (const target of options.quick && options.targets === null ? workload.quickTargets : workload.targets) {
+      if (options.targets !== null && !options.targets.has(target)) continue;
+      const result = await measureCase(workload, target, rules, stage);
+      if (result === null) continue;
+      results.push(result);
+      console.log(toTerminal(caseSheet(result)));
+      // After each: a run that is interrupted has told what it knew.
+      await write(options.out, heading, results);
+    }
   }
-  if (wanted('r') && plan.targets === null) await runReflink(stage, plan, done, say);
-  const figures = wanted('service') ? figureSheets(await serviceFigures({ quick, ...stage })) : [];
-  const sheets: Sheet[] = [...all.map(sheetOf), ...figures, goalSheet(judge(all))];
-  for (const sheet of [...figures, goalSheet(judge(all))]) console.log(`\n${asText(sheet)}`);
-  write(out, all, sheets, plan);
+  if (options.only.has(SERVICE)) {
+    const figures = await serviceFigures({ ...stage, quick: options.quick });
+    console.log(toTerminal(figureSheet(figures)));
+    await write(options.out, heading, results, figures);
+  }
+  const verdicts = judge(results);
+  if (verdicts.length > 0) console.log(toTerminal(goalsSheet(verdicts)));
+  console.log(`\nresults.json, results.md and chart.svg are in ${options.out}`);
 }
 
-function write(out: string, all: readonly Measured[], sheets: readonly Sheet[], plan: object): void {
-  const about = { date: new Date().toISOString(), ...machine(), ...plan };
-  mkdirSync(out, { recursive: true });
-  writeFileSync(
-    join(out, 'results.json'),
-    `${JSON.stringify({ about, measured: all, goals: judge(all), sheets }, null, 2)}\n`,
+async function write(
+  out: string,
+  heading: Heading,
+  results: readonly CaseResult[],
+  service: Figures | null = null,
+): Promise<void> {
+  const goals = judge(results);
+  const json = JSON.stringify({ ...heading, results, goals, service }, null, 2);
+  await writeFile(join(out, 'results.json'), `${json}\n`);
+  await writeFile(
+    join(out, 'results.md'),
+    markdownReport(heading, results, goals, service === null ? [] : [figureSheet(service)]),
   );
-  writeFileSync(join(out, 'results.md'), sheets.map(asMarkdown).join('\n'));
-  writeFileSync(join(out, 'chart.svg'), chart(all));
-  console.log(`${out}: results.json, results.md, chart.svg`);
-}
-
-function makeStage(needed: number): Stage {
-  const parent = process.env.FERRY_BENCH_DIR ?? tmpdir();
-  const { bavail, bsize } = statfsSync(parent);
-  if (bavail * bsize < needed) {
-    throw new Error(
-      `${parent} has ${formatBytes(bavail * bsize)} free and ${formatBytes(needed)} are needed: set FERRY_BENCH_DIR`,
-    );
-  }
-  const directory = mkdtempSync(join(parent, 'ferry-bench-'));
-  cleanup.add(directory, async () => rmSync(directory, { recursive: true, force: true }));
-  return { directory, cleanup, signal: interrupted.signal };
+  const title = `imageferry ${heading.machine.commit}, ${heading.date.slice(0, 10)}: seconds, less is better`;
+  await writeFile(join(out, 'chart.svg'), drawChart(title, results));
 }

@@ -4,13 +4,13 @@
 set -uo pipefail
 
 peers=(
-  /usr/sbin/nginx:nginx-light # bench:http: WebDAV
-  /usr/bin/nbdkit:nbdkit      # bench:http: NBD into a file
-  /usr/bin/nbdcopy:libnbd-bin # bench, bench:http
-  /usr/bin/qemu-img:qemu-utils # bench
-  /usr/sbin/mkfs.xfs:xfsprogs # bench: targets on xfs
-  /usr/bin/cc:gcc             # bench: the floor, a program in C
-  /usr/bin/openssl:openssl    # bench:http: a certificate
+  /usr/bin/qemu-img:qemu-utils # bench: qemu-img convert
+  /usr/bin/nbdcopy:libnbd-bin  # bench, bench:http
+  /usr/bin/gcc:gcc             # bench: compiles the floor
+  /usr/sbin/mkfs.xfs:xfsprogs  # bench: targets on xfs
+  /usr/sbin/nginx:nginx-light  # bench:http: WebDAV
+  /usr/bin/nbdkit:nbdkit       # bench:http: NBD into a file
+  /usr/bin/openssl:openssl     # bench:http: a certificate
 )
 
 missing=()

@@ -1,111 +1,139 @@
-// The floor: what a copy costs at least on a storage. One zero call over the target, then the data ranges of the source,
-// read and written with direct I/O by several threads, then a flush. No queue, no checks, no progress.
-// Usage: floor SOURCE TARGET preallocated|sparse|none THREADS
+/*
+ * The floor: what a copy onto this storage costs when nothing but the storage is in the way.
+ * One zero over the whole target (or, where zeroing means writing, over the holes only), then the source's data ranges
+ * are written with O_DIRECT by several threads in pieces of 1 MiB, then fdatasync. No queue, no checks, no progress.
+ * Prints how many milliseconds that took, without the start of the process.
+ *
+ * floor SOURCE TARGET preallocated|sparse first|holes THREADS
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#define BUFFER (1 << 20)
-#define PAGE 4096
+enum { PIECE = 1 << 20, ALIGNMENT = 4096 };
 
-struct range {
-  off_t start, length;
+struct piece {
+  off_t start;
+  size_t length;
 };
 
-static struct range *pieces;
-static size_t count, capacity;
-static size_t next;
-static int source, target, direct;
+static struct piece *pieces;
+static size_t piece_count, piece_room;
+static atomic_size_t next_piece;
+static int source, direct, buffered;
 
-static void die(const char *what) {
+static void fail(const char *what) {
   fprintf(stderr, "floor: %s: %s\n", what, strerror(errno));
   exit(1);
 }
 
-// Data ranges in pieces of one buffer, widened to whole pages.
-static void map(off_t size) {
-  for (off_t at = 0; at < size;) {
-    off_t start = lseek(source, at, SEEK_DATA);
-    if (start == -1 && errno == ENXIO) return;
-    if (start == -1) die("SEEK_DATA");
-    off_t stop = lseek(source, start, SEEK_HOLE);
-    if (stop == -1) die("SEEK_HOLE");
-    start -= start % PAGE;
-    for (off_t piece = start; piece < stop; piece += BUFFER) {
-      if (count == capacity) {
-        capacity = capacity ? capacity * 2 : 4096;
-        pieces = realloc(pieces, capacity * sizeof *pieces);
-        if (!pieces) die("memory");
-      }
-      off_t length = stop - piece < BUFFER ? stop - piece : BUFFER;
-      pieces[count++] = (struct range){piece, length};
+static void add_data(off_t start, off_t end) {
+  while (start < end) {
+    if (piece_count == piece_room) {
+      piece_room = piece_room ? piece_room * 2 : 4096;
+      pieces = realloc(pieces, piece_room * sizeof *pieces);
+      if (pieces == NULL) fail("realloc");
     }
-    at = stop;
+    off_t length = end - start < PIECE ? end - start : PIECE;
+    pieces[piece_count++] = (struct piece){start, (size_t)length};
+    start += length;
   }
 }
 
-static void zero(off_t size, const char *allocation) {
-  struct stat info;
-  if (fstat(target, &info) == -1) die("fstat");
-  if (!strcmp(allocation, "none")) return;
-  if (!strcmp(allocation, "sparse")) {
-    if (fallocate(target, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, size) == 0) return;
-  } else if (fallocate(target, FALLOC_FL_ZERO_RANGE, 0, size) == 0) {
-    return;
+/* Zeroes [start, end) the cheapest way that the storage takes. */
+static void zero(off_t start, off_t end, int sparse, int device) {
+  if (start >= end) return;
+  int mode = FALLOC_FL_KEEP_SIZE | (sparse ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
+  if (fallocate(buffered, mode, start, end - start) == 0) return;
+  if (errno != EOPNOTSUPP && errno != EINVAL && errno != ENODEV) fail("fallocate");
+  if (!device) fail("this file system does not zero");
+  uint64_t range[2] = {(uint64_t)start, (uint64_t)(end - start)};
+  if (ioctl(buffered, BLKZEROOUT, range) == -1) fail("ioctl(BLKZEROOUT)");
+}
+
+static void write_fully(int fd, const char *from, size_t length, off_t at) {
+  while (length > 0) {
+    ssize_t written = pwrite(fd, from, length, at);
+    if (written <= 0) fail("pwrite");
+    from += written;
+    length -= (size_t)written;
+    at += written;
   }
-  uint64_t all[2] = {0, (uint64_t)size};
-  if (!S_ISBLK(info.st_mode) || ioctl(target, BLKZEROOUT, all) == -1) die("zero");
 }
 
 static void *copy(void *unused) {
   (void)unused;
   char *buffer;
-  if (posix_memalign((void **)&buffer, PAGE, BUFFER)) die("memory");
+  if ((errno = posix_memalign((void **)&buffer, ALIGNMENT, PIECE)) != 0) fail("posix_memalign");
   for (;;) {
-    size_t mine = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
-    if (mine >= count) return NULL;
-    struct range piece = pieces[mine];
-    for (off_t done = 0; done < piece.length;) {
-      ssize_t got = pread(source, buffer + done, piece.length - done, piece.start + done);
-      if (got <= 0) die("read");
-      done += got;
+    size_t mine = atomic_fetch_add(&next_piece, 1);
+    if (mine >= piece_count) return NULL;
+    struct piece piece = pieces[mine];
+    for (size_t done = 0; done < piece.length;) {
+      ssize_t got = pread(source, buffer + done, piece.length - done, piece.start + (off_t)done);
+      if (got <= 0) fail("pread");
+      done += (size_t)got;
     }
-    off_t whole = piece.length - piece.length % PAGE;
-    for (off_t done = 0; done < piece.length;) {
-      int by = done < whole ? direct : target;
-      off_t length = (done < whole ? whole : piece.length) - done;
-      ssize_t put = pwrite(by, buffer + done, length, piece.start + done);
-      if (put <= 0) die("write");
-      done += put;
-    }
+    /* Only the last bytes of an image can be no whole block; they go through the page cache. */
+    size_t whole = piece.start % ALIGNMENT == 0 ? piece.length - piece.length % ALIGNMENT : 0;
+    write_fully(direct, buffer, whole, piece.start);
+    write_fully(buffered, buffer + whole, piece.length - whole, piece.start + (off_t)whole);
   }
 }
 
 int main(int argc, char **argv) {
-  if (argc != 5) return 2;
-  source = open(argv[1], O_RDONLY);
-  target = open(argv[2], O_RDWR);
-  direct = open(argv[2], O_RDWR | O_DIRECT);
-  if (direct == -1 && errno == EINVAL) direct = target;
-  if (source == -1 || target == -1 || direct == -1) die("open");
-  off_t size = lseek(source, 0, SEEK_END);
-  map(size);
-  zero(lseek(target, 0, SEEK_END), argv[3]);
-  int threads = atoi(argv[4]);
-  pthread_t ids[64];
-  for (int i = 0; i < threads && i < 64; i++)
-    if (pthread_create(&ids[i], NULL, copy, NULL)) die("thread");
-  for (int i = 0; i < threads && i < 64; i++) pthread_join(ids[i], NULL);
-  if (fdatasync(target) == -1) die("flush");
+  if (argc != 6) {
+    fprintf(stderr, "usage: floor SOURCE TARGET preallocated|sparse first|holes THREADS\n");
+    return 2;
+  }
+  struct timespec began, ended;
+  clock_gettime(CLOCK_MONOTONIC, &began);
+  const int sparse = strcmp(argv[3], "sparse") == 0, first = strcmp(argv[4], "first") == 0;
+  const int threads = atoi(argv[5]);
+  if ((source = open(argv[1], O_RDONLY | O_CLOEXEC)) == -1) fail(argv[1]);
+  if ((buffered = open(argv[2], O_RDWR | O_CLOEXEC)) == -1) fail(argv[2]);
+  if ((direct = open(argv[2], O_RDWR | O_DIRECT | O_CLOEXEC)) == -1) direct = buffered;
+  struct stat status;
+  if (fstat(buffered, &status) == -1) fail("fstat");
+  const int device = S_ISBLK(status.st_mode);
+  const off_t size = lseek(source, 0, SEEK_END);
+  if (size == -1) fail("lseek");
+
+  int holes = 0;
+  for (off_t at = 0; at < size;) {
+    off_t data = lseek(source, at, SEEK_DATA);
+    if (data == -1 && errno != ENXIO) fail("lseek(SEEK_DATA)");
+    if (data == -1) data = size;
+    if (data > at) {
+      holes = 1;
+      if (!first) zero(at, data, sparse, device);
+    }
+    if (data == size) break;
+    at = lseek(source, data, SEEK_HOLE);
+    if (at == -1) fail("lseek(SEEK_HOLE)");
+    add_data(data, at);
+  }
+  if (first && holes) zero(0, size, sparse, device);
+
+  pthread_t running[64];
+  const int count = threads < 1 ? 1 : threads > 64 ? 64 : threads;
+  for (int i = 0; i < count; i++)
+    if ((errno = pthread_create(&running[i], NULL, copy, NULL)) != 0) fail("pthread_create");
+  for (int i = 0; i < count; i++) pthread_join(running[i], NULL);
+  if (fdatasync(buffered) == -1) fail("fdatasync");
+  clock_gettime(CLOCK_MONOTONIC, &ended);
+  printf("%.3f\n", (double)(ended.tv_sec - began.tv_sec) * 1e3 + (double)(ended.tv_nsec - began.tv_nsec) / 1e6);
   return 0;
 }

@@ -2,21 +2,31 @@
  * What the service itself costs, measured from outside on real processes: jobs accepted a second, answers to polls, delay of
  * the event loop, memory, and how soon a job writes. `ferry api` alone (with Redis, without a node) is the idle one.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { startCluster } from '../../scripts/demo/cluster.js';
-import { type Server, startFerry } from '../../scripts/demo/ferry.js';
+import { startFerry } from '../../scripts/demo/ferry.js';
 import type { JobRequestInput, JobView } from '../../shared/schemas/job.js';
-import { formatBytes, GiB, MiB } from '../../shared/units.js';
-import { type Image, makeImage } from '../storage/images.js';
+import { formatBytes, GiB, KiB, MiB } from '../../shared/units.js';
+import { attachLoop, makeFileSystem } from '../storage/file-systems.js';
+import { type Image, writeImage } from '../storage/image.js';
+import { layOut, type Mix } from '../storage/layout.js';
 import type { Sheet } from '../storage/report.js';
-import { attachLoop, type Lent, makeSparse, mountNested, type Stage } from '../storage/scratch.js';
-import { scattered, usedDisk } from '../storage/segments.js';
+import { type Stage, within } from '../storage/stage.js';
 import type { LoadDone, LoadOrder } from './load.js';
 import { type Delays, readDelays, spanOf } from './loop-delays.js';
+
+const SMALL: Mix = {
+  imageBytes: GiB,
+  dataBytes: 192 * MiB,
+  segments: 300,
+  smallest: 4 * KiB,
+  largest: 32 * MiB,
+};
 
 export interface Figures {
   readonly accepted: readonly { readonly connections: number; readonly perSecond: number; readonly each: number[] }[];
@@ -34,11 +44,11 @@ export async function serviceFigures(options: Stage & { readonly quick: boolean 
   const load = new Worker(new URL('./load.js', import.meta.url));
   try {
     const idle = await whileIdle(options, load, quick ? 2000 : 10_000);
-    const image = makeImage(join(options.directory, 'small.img'), GiB, usedDisk(GiB, 192 * MiB, 7));
+    const image = await makeImage(options, 'small.img', SMALL);
     const busy = await whileBusy(options, load, image, quick ? 3000 : 8000);
     const memory = await memoryUse(options, image, quick);
     const firstWriteMs = await firstWrites(options, image, quick ? 10 : 30);
-    rmSync(image.path);
+    await rm(image.path);
     return { ...idle, ...busy, memory, firstWriteMs };
   } finally {
     await load.terminate();
@@ -47,12 +57,13 @@ export async function serviceFigures(options: Stage & { readonly quick: boolean 
 
 async function whileIdle({ directory, cleanup, signal }: Stage, load: Worker, count: number) {
   const home = join(directory, 'idle');
-  const image = makeImage(join(directory, 'tiny.img'), MiB, []);
+  const path = join(directory, 'tiny.img');
+  await writeImage({ path, size: MiB, data: [], zeroes: [] }, 'zeroes', signal);
   const cluster = { directory: home, roots: [directory], nodes: [], leaseMs: 10_000, concurrency: 1 };
   const { url } = await startCluster(cluster, { cleanup, signal });
   const port = Number(new URL(url).port);
   const target = { type: 'file' as const, path: join(directory, 'never.img') };
-  const body = JSON.stringify({ kind: 'upload', source: { type: 'file', path: image.path }, target });
+  const body = JSON.stringify({ kind: 'upload', source: { type: 'file', path }, target });
   const submit = (connections: number, requests: number) =>
     order(load, { port, method: 'POST', path: '/v1/jobs', body, connections, count: requests });
   await submit(8, count / 4);
@@ -62,8 +73,8 @@ async function whileIdle({ directory, cleanup, signal }: Stage, load: Worker, co
     accepted.push({ connections, perSecond: each.length / (ms / 1000), each: [...each] });
   }
   const { jobs } = (await (await fetch(`${url}/v1/jobs?limit=1`)).json()) as { jobs: JobView[] };
-  const path = `/v1/jobs/${jobs[0]?.id}`;
-  const { each } = await order(load, { port, method: 'GET', path, connections: 1, count });
+  const job = `/v1/jobs/${jobs[0]?.id}`;
+  const { each } = await order(load, { port, method: 'GET', path: job, connections: 1, count });
   return { accepted, pollIdle: each };
 }
 
@@ -71,37 +82,30 @@ async function whileBusy(stage: Stage, load: Worker, image: Image, ms: number) {
   const delays: { imports: number; delays: Delays }[] = [];
   let polls: Omit<Figures, 'delays'> | object = {};
   for (const imports of [1, 4, 16, 10]) {
-    await using devices = await makeDevices(stage, image.size, imports);
-    const { url, server } = await startServe(stage, devices.paths, imports);
-    const port = Number(new URL(url).port);
-    const running = keepImporting(url, image, devices.paths, stage.signal);
-    // Its first error is everybody's: without imports nothing is measured.
-    await using _ = {
-      async [Symbol.asyncDispose]() {
-        await running.stop();
-        await stop(server);
-      },
-    };
-    await sleep(1000);
-    if (imports === 10) {
+    await within(stage, `${imports} imports`, async (part) => {
+      const devices = await makeDevices(part, image.size, imports);
+      const { url } = await startServer(part, devices, imports);
+      const port = Number(new URL(url).port);
+      const running = keepImporting(url, image, devices, part.signal);
+      // Undone first.
+      part.cleanup.add('imports', () => running.stop());
+      await sleep(1000);
+      if (imports !== 10) {
+        const before = await readDelays(url);
+        await sleep(ms);
+        delays.push({ imports, delays: spanOf(before, await readDelays(url)) });
+        return;
+      }
       const pauseMs = 5;
       const get = (path: string) => order(load, { port, method: 'GET', path, connections: 1, count: ms / 10, pauseMs });
       const pollBusy = (await get(`/v1/jobs/${running.someJob()}`)).each;
       const listBusy = (await get('/v1/jobs?limit=20')).each;
-      const path = `${stage.directory}/never.img`;
-      const body = JSON.stringify({
-        kind: 'upload',
-        source: { type: 'file', path: image.path },
-        target: { type: 'file', path },
-      });
+      const target = { type: 'file', path: join(part.directory, 'never.img') };
+      const body = JSON.stringify({ kind: 'upload', source: { type: 'file', path: image.path }, target });
       const submit = { port, method: 'POST', path: '/v1/jobs', body, connections: 1, count: 200, pauseMs } as const;
       // Last: these jobs then wait behind the imports.
       polls = { pollBusy, listBusy, acceptedBusy: (await order(load, submit)).each };
-    } else {
-      const before = await readDelays(url);
-      await sleep(ms);
-      delays.push({ imports, delays: spanOf(before, await readDelays(url)) });
-    }
+    });
   }
   return { delays, ...(polls as Pick<Figures, 'pollBusy' | 'listBusy' | 'acceptedBusy'>) };
 }
@@ -109,77 +113,74 @@ async function whileBusy(stage: Stage, load: Worker, image: Image, ms: number) {
 /** The most that a fresh server ever had resident. */
 async function memoryUse(stage: Stage, small: Image, quick: boolean): Promise<Figures['memory']> {
   const found: { what: string; bytes: number }[] = [];
-  const peak = async (what: string, image: Image, imports: number, rounds: number) => {
-    await using devices = await makeDevices(stage, image.size, imports);
-    const { url, server } = await startServe(stage, devices.paths, imports);
-    for (let i = 0; i < rounds; i += 1) {
-      await Promise.all(devices.paths.map((path) => runImport(url, image, path, stage.signal)));
-    }
-    found.push({ what, bytes: highWater(server.child.pid as number) });
-    await stop(server);
-  };
+  const peak = async (what: string, image: Image, imports: number, rounds: number) =>
+    await within(stage, what, async (part) => {
+      const devices = await makeDevices(part, image.size, imports);
+      const { url, pid } = await startServer(part, devices, imports);
+      for (let i = 0; i < rounds; i += 1) {
+        await Promise.all(devices.map((path) => runImport(url, image, path, part.signal)));
+      }
+      found.push({ what, bytes: highWater(pid) });
+    });
   await peak('1 import of 1 GiB', small, 1, 10);
   await peak('10 imports of 1 GiB at once', small, 10, 3);
   const size = quick ? 128 * GiB : 1024 * GiB;
   const count = quick ? 12_500 : 100_000;
-  const large = makeImage(join(stage.directory, 'large.img'), size, scattered(size, count * 10 * 1024, count, 9));
+  const mix = { imageBytes: size, dataBytes: count * 12 * KiB, segments: count, smallest: 4 * KiB, largest: 64 * KiB };
+  const large = await makeImage(stage, 'large.img', mix);
   await peak(`1 import of ${formatBytes(size)}, ${count.toLocaleString('en')} segments`, large, 1, 2);
-  rmSync(large.path);
+  await rm(large.path);
   return found;
 }
 
 async function firstWrites(stage: Stage, image: Image, times: number): Promise<number[]> {
-  await using devices = await makeDevices(stage, image.size, 1);
-  const device = devices.paths[0] as string;
-  const { url, server } = await startServe(stage, devices.paths, 1);
-  const watcher = new Worker(new URL('./watch-device.js', import.meta.url));
-  const found: number[] = [];
-  // The first ones start what is needed only then.
-  for (let i = -3; i < times; i += 1) {
+  return await within(stage, 'first writes', async (part) => {
+    const [device = ''] = await makeDevices(part, image.size, 1);
+    const { url } = await startServer(part, [device], 1);
+    const watcher = new Worker(new URL('./watch-device.js', import.meta.url));
     const next = () => new Promise<unknown>((resolve) => watcher.once('message', resolve));
-    const watching = next();
-    watcher.postMessage(device);
-    await watching;
-    const written = next();
-    const start = performance.timeOrigin + performance.now();
-    const job = runImport(url, image, device, stage.signal);
-    const { at } = (await written) as { at: number };
-    await job;
-    if (i >= 0) found.push(at - start);
-  }
-  await watcher.terminate();
-  await stop(server);
-  return found;
+    const found: number[] = [];
+    // The first ones start what is needed only then.
+    for (let i = -3; i < times; i += 1) {
+      const watching = next();
+      watcher.postMessage(device);
+      await watching;
+      const written = next();
+      const start = performance.timeOrigin + performance.now();
+      const job = runImport(url, image, device, part.signal);
+      const { at } = (await written) as { at: number };
+      await job;
+      if (i >= 0) found.push(at - start);
+    }
+    await watcher.terminate();
+    return found;
+  });
 }
 
-async function startServe({ directory, cleanup, signal }: Stage, devices: readonly string[], imports: number) {
+async function startServer({ directory, cleanup, signal }: Stage, devices: readonly string[], imports: number) {
   const data = join(directory, `state-${performance.now()}`);
   const flags = ['--port', '0', '--data-dir', data, '--storage-roots', [directory, ...devices].join(':')];
-  const server = await startFerry(['serve', ...flags, '--concurrency', String(imports)], cleanup, signal);
-  return { url: server.ready.api?.url as string, server };
+  const { ready, child } = await startFerry(['serve', ...flags, '--concurrency', String(imports)], cleanup, signal);
+  return { url: ready.api?.url as string, pid: child.pid as number };
 }
 
-async function stop({ child }: Server): Promise<void> {
-  const exited = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGTERM');
-  await exited;
-}
-
-async function makeDevices(stage: Stage, size: number, count: number) {
-  const home: Lent = await mountNested(stage, 'ext4', 2 * 1024 * GiB);
-  const loops: Lent[] = [];
+/** Sparse ones, in a file system in a sparse file: they cost what is written. */
+async function makeDevices(stage: Stage, size: number, count: number): Promise<string[]> {
+  const home = await makeFileSystem('ext4', size * count * 1.03, stage);
+  const paths: string[] = [];
   for (let i = 0; i < count; i += 1) {
     const backing = join(home.path, `device-${i}`);
-    makeSparse(backing, size);
-    loops.push(await attachLoop(stage, backing));
+    await writeFile(backing, '');
+    await truncate(backing, size);
+    paths.push(await attachLoop(backing, stage));
   }
-  return {
-    paths: loops.map(({ path }) => path),
-    async [Symbol.asyncDispose]() {
-      for (const loop of loops) await loop.release();
-      await home.release();
-    },
-  };
+  return paths;
+}
+
+async function makeImage({ directory, signal }: Stage, name: string, mix: Mix): Promise<Image> {
+  const image = { path: join(directory, name), size: mix.imageBytes, data: layOut(mix, 7), zeroes: [] };
+  await writeImage(image, 7, signal);
+  return image;
 }
 
 /** Imports onto each device again and again. */
@@ -233,7 +234,7 @@ async function order(load: Worker, what: LoadOrder): Promise<LoadDone> {
   return done;
 }
 
-export function figureSheets(figures: Figures): Sheet[] {
+export function figureSheet(figures: Figures): Sheet {
   const rows: string[][] = [];
   const add = (what: string, value: string, goal = '', met: boolean | null = null) =>
     rows.push([what, value, goal, met === null ? '' : met ? 'met' : 'missed']);
@@ -277,7 +278,7 @@ export function figureSheets(figures: Figures): Sheet[] {
   }
   const first = at(figures.firstWriteMs, 0.5);
   add('submit to first write', times(figures.firstWriteMs), 'within 50 ms', first <= 50);
-  return [{ title: 'The service', head: ['', 'measured', 'goal', ''], rows, notes: [] }];
+  return { title: 'The service', head: ['', 'measured', 'goal', ''], rows };
 }
 
 function at(values: readonly number[], share: number): number {

@@ -1,40 +1,75 @@
-/** Medians as horizontal bars, with their spread: one group for each workload and target. An SVG by hand, no library needed. */
-import { type Measured, median } from './measure.js';
+/**
+ * The same numbers as a picture: a bar for each median, a line from the quickest to the slowest round. Bars begin at
+ * zero; each group (a workload on a target) has a scale of its own, since 10 ms and a minute do not fit on one.
+ */
+import { type CaseResult, type Series, type Summary, summarize } from './statistics.js';
 
-const WIDTH = 900;
-const LABEL = 330;
-const BAR = 18;
-const GAP = 26;
-const COLOURS = { ours: '#1f6feb', engine: '#79b8ff', peer: '#8c959f', floor: '#2da44e' } as const;
+const WIDTH = 960;
+const LEFT = 250;
+const RIGHT = 90;
+const BAR = 16;
+const STEP = 21;
+const GROUP_HEAD = 34;
+const GROUP_GAP = 14;
 
-export function chart(all: readonly Measured[]): string {
+const COLOURS: Readonly<Record<Series['role'], string>> = {
+  ours: '#1f6feb',
+  engine: '#85b6ff',
+  peer: '#9aa0a6',
+  floor: '#3c4043',
+};
+
+/** @returns an SVG document */
+export function drawChart(title: string, results: readonly CaseResult[]): string {
   const parts: string[] = [];
-  let y = 24;
-  for (const { workload, target, timings } of all) {
-    const longest = Math.max(...timings.flatMap(({ ms }) => ms));
-    const x = (ms: number) => LABEL + (ms / longest) * (WIDTH - LABEL - 90);
-    parts.push(text(8, y, `(${workload}) ${target}`, 'bold'));
-    y += 10;
-    for (const { name, how, role, ms } of timings) {
-      const [from, mid, to] = [Math.min(...ms), median(ms), Math.max(...ms)];
-      parts.push(text(8, y + 13, `${name} ${how}`));
-      parts.push(rect(LABEL, y, x(mid) - LABEL, BAR - 4, COLOURS[role]));
-      parts.push(`<line x1="${x(from)}" x2="${x(to)}" y1="${y + 7}" y2="${y + 7}" stroke="#000"/>`);
-      parts.push(text(x(to) + 6, y + 12, mid < 1000 ? `${Math.round(mid)} ms` : `${(mid / 1000).toFixed(2)} s`));
-      y += BAR;
-    }
-    y += GAP;
+  let y = 48;
+  for (const result of results) {
+    const drawn = drawGroup(result, y);
+    parts.push(...drawn.parts);
+    y = drawn.y + GROUP_GAP;
   }
-  const style = 'font-family="sans-serif" font-size="11"';
-  const back = `<rect width="${WIDTH}" height="${y}" fill="#fff"/>`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y}" ${style}>${back}${parts.join('')}</svg>\n`;
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y}" viewBox="0 0 ${WIDTH} ${y}"`,
+    ' font-family="system-ui, sans-serif" font-size="12">',
+    `<rect width="${WIDTH}" height="${y}" fill="white"/>`,
+    text(16, 28, title, 'font-size="16" font-weight="600"'),
+    ...parts,
+    '</svg>\n',
+  ].join('\n');
 }
 
-function text(x: number, y: number, words: string, weight = 'normal'): string {
-  const escaped = words.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
-  return `<text x="${x.toFixed(1)}" y="${y}" font-weight="${weight}">${escaped}</text>`;
+function drawGroup(result: CaseResult, top: number): { parts: string[]; y: number } {
+  const rows = result.series.map((series) => ({ series, summary: summarize(series) }));
+  const most = Math.max(...rows.map(({ summary }) => summary?.most ?? 0), Number.MIN_VALUE);
+  const scale = (ms: number) => (ms / most) * (WIDTH - LEFT - RIGHT);
+  const parts = [
+    text(16, top + 16, `(${result.workload}) ${result.title}, onto ${result.target}`, 'font-weight="600"'),
+  ];
+  let y = top + GROUP_HEAD - 8;
+  for (const { series, summary } of rows) {
+    parts.push(text(LEFT - 8, y + BAR - 4, series.name, 'text-anchor="end"'));
+    if (summary === null) {
+      parts.push(text(LEFT, y + BAR - 4, `left out: ${series.leftOut ?? 'not run'}`, 'fill="#666"'));
+    } else {
+      parts.push(...drawBar(series.role, summary, y, scale));
+    }
+    y += STEP;
+  }
+  return { parts, y };
 }
 
-function rect(x: number, y: number, width: number, height: number, fill: string): string {
-  return `<rect x="${x}" y="${y}" width="${Math.max(1, width).toFixed(1)}" height="${height}" fill="${fill}"/>`;
+function drawBar(role: Series['role'], summary: Summary, y: number, scale: (ms: number) => number): string[] {
+  const middle = y + BAR / 2;
+  const [from, to] = [LEFT + scale(summary.least), LEFT + scale(summary.most)];
+  const width = scale(summary.median).toFixed(1);
+  return [
+    `<rect x="${LEFT}" y="${y}" width="${width}" height="${BAR}" fill="${COLOURS[role]}"/>`,
+    `<path d="M${from.toFixed(1)} ${middle}H${to.toFixed(1)}M${from.toFixed(1)} ${middle - 4}v8M${to.toFixed(1)} ${middle - 4}v8" stroke="#d93025"/>`,
+    text(to + 8, y + BAR - 4, `${(summary.median / 1000).toFixed(3)} s`),
+  ];
+}
+
+function text(x: number, y: number, content: string, attributes = ''): string {
+  const escaped = content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+  return `<text x="${x.toFixed(1)}" y="${y}" ${attributes}>${escaped}</text>`;
 }

@@ -1,122 +1,71 @@
-/**
- * Who copies: others' tools as their users run them, and the floor. All are timed until the storage has the bytes: what does
- * not flush by itself is followed by a flush inside of its time.
- */
-import { rmSync } from 'node:fs';
+/** What a contestant is, whoever it is: something that brings an image onto targets, all at once, until that is durable. */
+import { open } from 'node:fs/promises';
 import { performance } from 'node:perf_hooks';
 import { run } from '../../scripts/demo/children.js';
-import type { Image } from './images.js';
-import type { BenchTarget } from './targets.js';
+import type { Target, TargetKind, TargetName } from './targets.js';
+
+/** `engine` is part of `ours`: what the job itself says of its time. */
+export type Role = 'ours' | 'engine' | 'peer' | 'floor';
+
+export interface Task {
+  /** null: targets are to be zeroed. */
+  readonly source: string | null;
+  readonly targets: readonly Target[];
+  readonly target: TargetName;
+  readonly kind: TargetKind;
+}
+
+export interface Run {
+  /** Wall time, milliseconds. */
+  readonly ms: number;
+  /** Of `ours`: without queue and HTTP. */
+  readonly engineMs?: number;
+  /** How it was done, for the JSON. */
+  readonly details?: unknown;
+}
 
 export interface Contestant {
   readonly name: string;
-  readonly role: 'ours' | 'peer' | 'floor';
+  readonly role: Role;
   readonly how: string;
-  /** Copies the image onto all targets at once. @returns ms until the last one is durable */
-  copy(image: Image, targets: readonly BenchTarget[]): Promise<number>;
+  run(task: Task, signal: AbortSignal): Promise<Run>;
 }
 
-/** @param args  of one copy */
-function tool(
+/** A program that is run once for each target, all at once; timed from its start until its target is durable. */
+export function program(
   name: string,
-  how: string,
-  signal: AbortSignal,
-  command: (image: Image, target: BenchTarget) => readonly string[],
-  before: (target: BenchTarget) => void = () => {},
-  role: Contestant['role'] = 'peer',
+  role: Role,
+  command: readonly string[],
+  /** What it printed, as milliseconds; undefined: its wall time counts. */
+  ownMs?: (stdout: string) => number,
 ): Contestant {
+  const fill = (argument: string, source: string | null, target: Target) =>
+    argument
+      .replace('SOURCE', source ?? '')
+      .replace('TARGET', target.path)
+      .replace('SIZE', String(target.size));
   return {
     name,
     role,
-    how,
-    async copy(image, targets) {
-      for (const target of targets) before(target);
-      const start = performance.now();
-      await Promise.all(
-        targets.map(async (target) => {
-          const [program, ...args] = command(image, target);
-          await run(program as string, args, { signal });
-          await run('sync', ['--data', target.path], { signal });
-        }),
-      );
-      return performance.now() - start;
+    how: command.join(' '),
+    async run({ source, targets }, signal) {
+      // Opened before: a flush costs everybody the same, the start of a second program would not.
+      const files = await Promise.all(targets.map(({ path }) => open(path, 'r+')));
+      const before = performance.now();
+      try {
+        const said = await Promise.all(
+          targets.map(async (target, i) => {
+            const [file, ...args] = command.map((argument) => fill(argument, source, target));
+            const { stdout } = await run(file as string, args, { signal });
+            await files[i]?.datasync();
+            return stdout;
+          }),
+        );
+        const ms = performance.now() - before;
+        return { ms: ownMs !== undefined && said.length === 1 ? ownMs(said[0] as string) : ms };
+      } finally {
+        await Promise.all(files.map((file) => file.close()));
+      }
     },
   };
-}
-
-/** Made anew by the tool itself, as it would be without us. */
-function remove({ type, path }: BenchTarget): void {
-  if (type === 'file') rmSync(path);
-}
-
-export function dd(signal: AbortSignal): Contestant {
-  return tool('dd', 'bs=4M oflag=direct', signal, (image, target) => [
-    'dd',
-    `if=${image.path}`,
-    `of=${target.path}`,
-    'bs=4M',
-    'oflag=direct',
-    'conv=notrunc',
-    'status=none',
-  ]);
-}
-
-export function qemuDefault(signal: AbortSignal): Contestant {
-  return tool(
-    'qemu-img convert',
-    'default',
-    signal,
-    (image, { type, allocation, path }) => [
-      ...['qemu-img', 'convert', '-f', 'raw', '-O', 'raw'],
-      ...(type === 'block' ? ['-n'] : allocation === 'preallocated' ? ['-o', 'preallocation=falloc'] : []),
-      ...[image.path, path],
-    ],
-    remove,
-  );
-}
-
-/** @param cache  `-t` of the target */
-export function qemuParallel(signal: AbortSignal, cache: 'writeback' | 'none'): Contestant {
-  const flags = ['-n', '-W', '-m', '8', '-T', 'writeback', '-t', cache];
-  return tool('qemu-img convert', flags.join(' '), signal, (image, { path }) => [
-    ...['qemu-img', 'convert', '-f', 'raw', '-O', 'raw', ...flags],
-    ...[image.path, path],
-  ]);
-}
-
-export function nbdcopy(signal: AbortSignal): Contestant {
-  return tool('nbdcopy', '--flush', signal, (image, { allocation, path }) => [
-    ...['nbdcopy', '--flush', ...(allocation === 'preallocated' ? ['--allocated'] : [])],
-    ...[image.path, path],
-  ]);
-}
-
-export function cp(signal: AbortSignal, how: '--sparse=always' | '--reflink=always'): Contestant {
-  return tool('cp', how, signal, (image, { path }) => ['cp', how, image.path, path], remove);
-}
-
-/** @param program  compiled from bench/native/floor.c */
-export function floor(signal: AbortSignal, program: string): Contestant {
-  const threads = 4;
-  return tool(
-    'floor',
-    `one zero call, then data from ${threads} threads in C`,
-    signal,
-    ({ path }, target) => [program, path, target.path, target.allocation, String(threads)],
-    undefined,
-    'floor',
-  );
-}
-
-/** Zeroes a whole target. */
-export function zeroTool(signal: AbortSignal, type: BenchTarget['type']): Contestant {
-  return type === 'block'
-    ? tool('blkdiscard', '--zeroout', signal, (_image, { path }) => ['blkdiscard', '--zeroout', path])
-    : tool('fallocate', '--zero-range', signal, (_image, { path, size }) => [
-        'fallocate',
-        '--zero-range',
-        '--length',
-        String(size),
-        path,
-      ]);
 }

@@ -1,50 +1,56 @@
-/** What the project wants to reach, as ratios of medians within one run. A goal that is missed stays in the table. */
-import { fastestPeer, type Measured, median, ofRole } from './measure.js';
+/** What imageferry is to reach, as ratios of medians within one run, and whether it did. */
+import { type CaseResult, fastest } from './statistics.js';
 
 interface Goal {
   readonly workload: string;
+  readonly what: string;
+  /** Default: every target that was measured. */
   readonly target?: string;
-  readonly words: string;
   readonly against: 'peer' | 'floor';
-  readonly most: number;
+  /** Default: the fastest. */
+  readonly name?: string;
+  readonly atMost: number;
 }
 
-export const GOALS: readonly Goal[] = [
-  { workload: 'a', target: 'loop-ext4', words: 'one import, cheap-zero device', against: 'peer', most: 0.6 },
-  { workload: 'a', target: 'loop-ext4', words: 'one import, cheap-zero device', against: 'floor', most: 1.1 },
-  { workload: 'a', target: 'loop-tmpfs', words: 'one import, zeroing-writes device', against: 'peer', most: 1.0 },
-  { workload: 'b', words: 'ten at once', against: 'peer', most: 0.8 },
-  { workload: 'b', words: 'ten at once', against: 'floor', most: 1.1 },
-  { workload: 'c', words: 'dense', against: 'peer', most: 1.0 },
-  { workload: 'c', words: 'dense', against: 'floor', most: 1.1 },
-  { workload: 'd', words: 'zeroes', against: 'peer', most: 0.8 },
-  { workload: 'e', words: '1 TiB sparse', against: 'peer', most: 0.7 },
-  { workload: 'f', words: 'zero', against: 'peer', most: 1.1 },
-  { workload: 'r', words: 'same file system with reflink, against cp --reflink', against: 'peer', most: 2 },
+const GOALS: readonly Goal[] = [
+  { workload: 'a', target: 'loop-ext4', what: 'one import, zeroing is cheap', against: 'peer', atMost: 0.6 },
+  { workload: 'a', target: 'loop-ext4', what: 'one import, zeroing is cheap', against: 'floor', atMost: 1.1 },
+  { workload: 'a', target: 'loop-tmpfs', what: 'one import, zeroing writes', against: 'peer', atMost: 1 },
+  { workload: 'b', what: 'ten at once', against: 'peer', atMost: 0.8 },
+  { workload: 'b', what: 'ten at once', against: 'floor', atMost: 1.1 },
+  { workload: 'c', what: 'dense', against: 'peer', atMost: 1 },
+  { workload: 'c', what: 'dense', against: 'floor', atMost: 1.1 },
+  { workload: 'd', what: 'zeroes', against: 'peer', atMost: 0.8 },
+  { workload: 'e', what: 'large and sparse', against: 'peer', atMost: 0.7 },
+  { workload: 'f', what: 'zero', against: 'peer', atMost: 1.1 },
+  { workload: 'r', what: 'reflink', against: 'peer', name: 'cp --reflink', atMost: 2 },
 ];
 
-export interface GoalLine {
+export interface Verdict {
   readonly workload: string;
+  readonly what: string;
   readonly target: string;
-  readonly words: string;
+  /** Whom it is measured against, by name. */
   readonly against: string;
-  readonly most: number;
-  readonly ratio: number;
+  readonly atMost: number;
+  /** null: one of the two has no time. */
+  readonly measured: number | null;
   readonly met: boolean;
 }
 
-/** A line for each goal and each target that it was measured on. */
-export function judge(all: readonly Measured[]): GoalLine[] {
-  return GOALS.flatMap(({ workload, target, words, against, most }) =>
-    all
-      .filter((measured) => measured.workload === workload && (target === undefined || measured.target === target))
-      .flatMap((measured) => {
-        const other = against === 'floor' ? ofRole(measured, 'floor') : fastestPeer(measured);
-        const ours = ofRole(measured, 'ours');
-        if (other === null || ours === null) return [];
-        const ratio = median(ours.ms) / median(other.ms);
-        const name = against === 'floor' ? 'floor' : `${other.name} ${other.how}`;
-        return [{ workload, target: measured.target, words, against: name, most, ratio, met: ratio <= most }];
-      }),
+/** One verdict a goal and measured target. */
+export function judge(results: readonly CaseResult[]): Verdict[] {
+  return GOALS.flatMap((goal) =>
+    results
+      .filter(({ workload, target }) => workload === goal.workload && target === (goal.target ?? target))
+      .map((result) => verdict(goal, result)),
   );
+}
+
+function verdict({ workload, what, against, name, atMost }: Goal, result: CaseResult): Verdict {
+  const ours = fastest(result, 'ours');
+  const other = fastest(result, against, name);
+  const measured = ours === null || other === null ? null : ours.median / other.median;
+  const met = measured !== null && measured <= atMost;
+  return { workload, what, target: result.target, against: other?.name ?? name ?? against, atMost, measured, met };
 }

@@ -1,92 +1,101 @@
-/** Tables of what was measured: for the terminal, as Markdown for the docs, and what goes into the JSON file. */
-import { execFileSync } from 'node:child_process';
-import { cpus, release, totalmem } from 'node:os';
+/** The tables: for a terminal, and as Markdown for docs/performance.md. What they say is computed here once. */
 import Table from 'cli-table3';
 import { formatBytes } from '../../shared/units.js';
-import type { GoalLine } from './goals.js';
-import { fastestPeer, type Measured, median, ofRole } from './measure.js';
-import { TARGET_KINDS } from './targets.js';
-import { WORKLOADS } from './workloads.js';
+import type { Verdict } from './goals.js';
+import type { Machine } from './machine.js';
+import { type CaseResult, fastest, median, type Series, summarize } from './statistics.js';
 
 export interface Sheet {
   readonly title: string;
   readonly head: readonly string[];
   readonly rows: readonly (readonly string[])[];
-  readonly notes: readonly string[];
 }
 
-export function sheetOf(measured: Measured): Sheet {
-  const { workload, target, timings, leftOut, result } = measured;
-  const peer = fastestPeer(measured);
-  const floor = ofRole(measured, 'floor');
-  const ratio = (ms: readonly number[], other: { readonly ms: readonly number[] } | null) =>
-    other === null ? '' : (median(ms) / median(other.ms)).toFixed(2);
-  const where = (TARGET_KINDS as Readonly<Record<string, string>>)[target] ?? target;
-  const what = WORKLOADS.find(({ letter }) => letter === workload)?.title ?? 'source and target in one file system';
-  const plan = result?.plan === undefined ? [] : [`plan: ${result.plan.strategy}, ${result.plan.reason}`];
+export function caseSheet(result: CaseResult): Sheet {
+  const peer = fastest(result, 'peer');
+  const floor = fastest(result, 'floor');
   return {
-    title: `(${workload}) ${what}; ${where}`,
-    head: ['', 'median', 'from – to', '× fastest peer', '× floor'],
-    rows: timings.map(({ name, how, ms }) => [
-      `${name} ${how}`,
-      seconds(median(ms)),
-      `${seconds(Math.min(...ms))} – ${seconds(Math.max(...ms))}`,
-      ratio(ms, peer),
-      ratio(ms, floor),
-    ]),
-    notes: [...plan, ...leftOut.map((why) => `left out: ${why}`)],
+    title: `(${result.workload}) ${result.title}, onto ${result.target}`,
+    head: ['', 'median', 'min to max', '× fastest peer', '× floor', 'space after'],
+    rows: result.series.map((series) => row(series, peer?.median, floor?.median)),
   };
 }
 
-export function goalSheet(lines: readonly GoalLine[]): Sheet {
+function row(series: Series, peer: number | undefined, floor: number | undefined): string[] {
+  const summary = summarize(series);
+  if (summary === null) return [series.name, `left out: ${series.leftOut ?? 'not run'}`, '', '', '', ''];
+  const space = median(series.samples.map(({ allocatedBytes }) => allocatedBytes));
+  return [
+    series.name,
+    seconds(summary.median),
+    `${seconds(summary.least)} to ${seconds(summary.most)}`,
+    peer === undefined ? '' : ratio(summary.median / peer),
+    floor === undefined ? '' : ratio(summary.median / floor),
+    formatBytes(space),
+  ];
+}
+
+export function goalsSheet(verdicts: readonly Verdict[]): Sheet {
   return {
     title: 'Goals',
     head: ['workload', 'target', 'against', 'at most', 'measured', ''],
-    rows: lines.map(({ workload, words, target, against, most, ratio, met }) => [
-      `(${workload}) ${words}`,
+    rows: verdicts.map(({ workload, what, target, against, atMost, measured, met }) => [
+      `(${workload}) ${what}`,
       target,
       against,
-      `${most} ×`,
-      `${ratio.toFixed(2)} ×`,
-      met ? 'met' : 'missed',
+      ratio(atMost),
+      measured === null ? 'not measured' : ratio(measured),
+      measured === null ? '' : met ? 'met' : 'missed',
     ]),
-    notes: [],
   };
 }
 
-export function asText({ title, head, rows, notes }: Sheet): string {
-  const style = process.stdout.isTTY ? {} : { head: [], border: [] };
-  const table = new Table({ head: [...head], style });
-  table.push(...rows.map((row) => [...row]));
-  return [title, table.toString(), ...notes, ''].join('\n');
+export function toTerminal({ title, head, rows }: Sheet): string {
+  const table = new Table({
+    // No colours in a file or a pipe.
+    style: process.stdout.isTTY ? {} : { head: [], border: [] },
+    head: [...head],
+  });
+  for (const cells of rows) table.push([...cells]);
+  return `\n${title}\n${table.toString()}`;
 }
 
-export function asMarkdown({ title, head, rows, notes }: Sheet): string {
+export function toMarkdown({ title, head, rows }: Sheet): string {
   const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-  const table = [line(head), line(head.map(() => '---')), ...rows.map(line)];
-  return [`### ${title}`, '', ...table, '', ...notes.map((note) => `${note}\n`)].join('\n');
+  return [`### ${title}`, '', line(head), line(head.map(() => '---')), ...rows.map(line), ''].join('\n');
 }
 
-export function machine(): Record<string, string> {
-  const version = (program: string, ...args: string[]) => {
-    try {
-      return (execFileSync(program, args, { encoding: 'utf8' }).split('\n')[0] ?? '').trim();
-    } catch {
-      return 'missing';
-    }
-  };
-  return {
-    cpu: `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}`,
-    memory: formatBytes(totalmem()),
-    kernel: release(),
-    node: process.version,
-    qemuImg: version('qemu-img', '--version'),
-    nbdcopy: version('nbdcopy', '--version'),
-    dd: version('dd', '--version'),
-    commit: version('git', 'rev-parse', '--short', 'HEAD'),
-  };
+export interface Heading {
+  readonly date: string;
+  readonly seed: number;
+  readonly rounds: number;
+  readonly quick: boolean;
+  readonly machine: Machine;
+}
+
+/** The whole report as Markdown, without a title of its own. */
+export function markdownReport(
+  heading: Heading,
+  results: readonly CaseResult[],
+  verdicts: readonly Verdict[],
+  more: readonly Sheet[] = [],
+): string {
+  const { machine, date, seed, rounds, quick } = heading;
+  const facts = [
+    `${machine.cores} cores (${machine.processor}), ${formatBytes(machine.memoryBytes)} of memory, Linux ${machine.kernel}`,
+    `Node.js ${machine.node}, imageferry ${machine.commit}`,
+    ...Object.values(machine.versions),
+    `${date}, ${rounds} rounds${quick ? ', quick: everything an eighth of its size' : ''}, seed ${seed}`,
+  ];
+  const list = facts.map((fact) => `- ${fact}`).join('\n');
+  const sheets = [...(verdicts.length > 0 ? [goalsSheet(verdicts)] : []), ...more, ...results.map(caseSheet)];
+  return [list, '', ...sheets.map(toMarkdown)].join('\n');
 }
 
 function seconds(ms: number): string {
-  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`;
+  return `${(ms / 1000).toFixed(ms < 1000 ? 3 : 2)} s`;
+}
+
+function ratio(value: number): string {
+  return value.toFixed(2);
 }

@@ -1,124 +1,114 @@
 /**
- * What images are copied onto. Before each run a target is brought into the same state, whoever used it before: all of its
- * space as it was at first, and stale blocks of old data spread over all of it, which a copy must not leave behind.
+ * The kinds of storage that are copied onto, how a target of each is made, and how it is brought into the same state
+ * before every run, whoever ran before:
+ *   preallocated: all of its space is there, data lies where the image has data, and stale bytes where it has none;
+ *   sparse: a file of holes with stale bytes in some of them.
  */
-import { closeSync, fdatasyncSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import { constants, open, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from '../../scripts/demo/children.js';
-import { alignDown } from '../../shared/units.js';
-import { attachLoop, type Lent, makeSparse, mountNested, mountTmpfs, type Stage } from './scratch.js';
-import { random } from './segments.js';
+import { loadNative } from '../../workers/native/index.js';
+import { attachLoop, type FileSystem, type Home, isExt4, makeFileSystem } from './file-systems.js';
+import { writeMarkers } from './markers.js';
+import type { Stage } from './stage.js';
+
+export interface TargetKind {
+  readonly device: boolean;
+  readonly on: FileSystem;
+  readonly allocation: 'preallocated' | 'sparse';
+  /** Zeroing without giving space back means writing here. */
+  readonly zeroingWrites?: boolean;
+}
 
 export const TARGET_KINDS = {
-  'loop-ext4': 'loop device over a preallocated file on ext4: zeroing is cheap',
-  'loop-tmpfs': 'loop device over tmpfs: zeroing means writing',
-  'file-ext4-preallocated': 'preallocated file on ext4',
-  'file-ext4-sparse': 'sparse file on ext4',
-  'file-xfs-preallocated': 'preallocated file on xfs',
-  'file-xfs-sparse': 'sparse file on xfs',
-} as const;
-export type TargetKind = keyof typeof TARGET_KINDS;
+  'loop-ext4': { device: true, on: 'ext4', allocation: 'preallocated' },
+  'loop-tmpfs': { device: true, on: 'tmpfs', allocation: 'preallocated', zeroingWrites: true },
+  'file-ext4-preallocated': { device: false, on: 'ext4', allocation: 'preallocated' },
+  'file-ext4-sparse': { device: false, on: 'ext4', allocation: 'sparse' },
+  'file-xfs-preallocated': { device: false, on: 'xfs', allocation: 'preallocated' },
+  'file-xfs-sparse': { device: false, on: 'xfs', allocation: 'sparse' },
+  'file-btrfs-sparse': { device: false, on: 'btrfs', allocation: 'sparse' },
+} as const satisfies Record<string, TargetKind>;
+export type TargetName = keyof typeof TARGET_KINDS;
 
-export interface BenchTarget {
+export function kindOf(name: TargetName): TargetKind {
+  return TARGET_KINDS[name];
+}
+
+export interface Target {
+  /** What a program is given. */
   readonly path: string;
-  readonly type: 'block' | 'file';
-  readonly allocation: 'preallocated' | 'sparse';
+  /** The file that holds its bytes: itself, or the one under the loop device. */
+  readonly storage: string;
   readonly size: number;
-  /** The file below a device, else the target itself. */
-  readonly backing: string;
-  /** @param round  stale blocks lie elsewhere each time */
-  reset(round: number): Promise<void>;
 }
-
-/** Where targets of a kind lie, and may lie at all. */
-export interface Ground {
-  readonly kind: TargetKind;
-  makeTarget(name: string, size: number): Promise<BenchTarget>;
-  release(): Promise<void>;
-}
-
-/** Of a file system of its own for what is large and allocated, but never written. */
-const NESTED = 2 * 1024 ** 4;
 
 /**
- * @param nested  targets are larger, together, than what may be written to the disk
- * @param bytes   of all targets together
+ * @param size   of each
+ * @param large  more than there is room for: they must lie in a file system in a sparse file
+ * @returns targets, and where they lie
  */
-export async function makeGround(stage: Stage, kind: TargetKind, nested: boolean, bytes: number): Promise<Ground> {
-  const lent: Lent[] = [];
-  const keep = async (made: Promise<Lent>) => {
-    const it = await made;
-    lent.push(it);
-    return it.path;
-  };
-  let home = join(stage.directory, 'targets');
-  if (kind === 'loop-tmpfs') home = await keep(mountTmpfs(stage, bytes + bytes / 16));
-  else if (kind.startsWith('file-xfs')) home = await keep(mountNested(stage, 'xfs', NESTED));
-  else if (nested) home = await keep(mountNested(stage, 'ext4', NESTED));
-  else mkdirSync(home, { recursive: true });
-  const files: string[] = [];
-  return {
-    kind,
-    async makeTarget(name, size) {
-      const backing = join(home, name);
-      files.push(backing);
-      if (!kind.startsWith('loop')) return fileTarget(stage, kind, backing, size);
-      makeSparse(backing, size);
-      if (kind === 'loop-ext4') await run('fallocate', ['--length', String(size), backing], { signal: stage.signal });
-      return deviceTarget(stage, kind, await keep(attachLoop(stage, backing)), backing, size);
-    },
-    async release() {
-      for (const it of lent.toReversed().filter(({ path }) => path.startsWith('/dev/'))) await it.release();
-      for (const file of files) rmSync(file, { force: true });
-      for (const it of lent.toReversed()) await it.release();
-    },
-  };
-}
-
-function deviceTarget({ signal }: Stage, kind: TargetKind, path: string, backing: string, size: number): BenchTarget {
-  return {
-    path,
-    type: 'block',
-    allocation: 'preallocated',
-    size,
-    backing,
-    async reset(round) {
-      // Memory stays allocated once it is written, as a disk does; what lies in it does not matter.
-      if (kind !== 'loop-tmpfs') await run('blkdiscard', ['--zeroout', path], { signal });
-      makeStale(path, size, round);
-      await run('blockdev', ['--flushbufs', path], { signal });
-    },
-  };
-}
-
-function fileTarget({ signal }: Stage, kind: TargetKind, path: string, size: number): BenchTarget {
-  const allocation = kind.endsWith('sparse') ? 'sparse' : 'preallocated';
-  return {
-    path,
-    type: 'file',
-    allocation,
-    size,
-    backing: path,
-    async reset(round) {
-      rmSync(path, { force: true });
-      makeSparse(path, size);
-      if (allocation === 'preallocated') await run('fallocate', ['--length', String(size), path], { signal });
-      makeStale(path, size, round);
-    },
-  };
-}
-
-const STALE_BLOCKS = 512;
-const PAGE = 4096;
-
-function makeStale(path: string, size: number, round: number): void {
-  const next = random(round + 1000);
-  const block = Buffer.alloc(PAGE, 0xe5);
-  const fd = openSync(path, 'r+');
-  try {
-    for (let i = 0; i < STALE_BLOCKS; i += 1) writeSync(fd, block, 0, PAGE, alignDown(next() * (size - PAGE), PAGE));
-    fdatasyncSync(fd);
-  } finally {
-    closeSync(fd);
+export async function makeTargets(
+  name: TargetName,
+  { size, count, large }: { readonly size: number; readonly count: number; readonly large: boolean },
+  stage: Stage,
+): Promise<{ targets: Target[]; home: Home }> {
+  const { device, on } = kindOf(name);
+  const plain = on === 'ext4' && !large && (await isExt4(stage.directory, stage.signal));
+  // Bookkeeping, and a source of its own where blocks are to be shared.
+  const room = Math.ceil(count * size * 1.03);
+  const home = plain ? { path: stage.directory, trim: async () => {} } : await makeFileSystem(on, room, stage);
+  const targets: Target[] = [];
+  for (let i = 0; i < count; i += 1) {
+    const storage = join(home.path, `target-${i}.img`);
+    const file = await open(storage, 'wx');
+    await file.truncate(size);
+    await file.close();
+    stage.cleanup.add(storage, () => rm(storage));
+    targets.push({ path: device ? await attachLoop(storage, stage) : storage, storage, size });
   }
+  return { targets, home };
+}
+
+/** What the target takes of its file system. */
+export async function allocatedBytes({ storage }: Target): Promise<number> {
+  return (await stat(storage)).blocks * 512;
+}
+
+/**
+ * @param markers  where stale bytes go
+ * @param writeData  writes the image's data into the target; asked for where a program gave space back
+ */
+export async function resetTarget(
+  name: TargetName,
+  target: Target,
+  markers: readonly number[],
+  writeData: () => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { device, allocation } = kindOf(name);
+  const { path, storage, size } = target;
+  if (allocation === 'sparse') {
+    await truncate(storage, 0);
+    await truncate(storage, size);
+  } else {
+    const whole = (await allocatedBytes(target)) >= size;
+    // Made anew: what is filled in between would lie elsewhere on the disk than what is made in one piece.
+    if (!whole) await truncate(storage, 0);
+    await run('fallocate', ['--length', String(size), storage], { signal });
+    if (!whole) await writeData();
+  }
+  if (device) await run('blockdev', ['--flushbufs', path], { signal });
+  await writeMarkers(path, markers);
+  // What freeing space leaves to the file system's journal is done before anybody is timed.
+  await run('sync', ['--file-system', storage], { signal });
+  await forget(path);
+}
+
+/** Drops what the page cache holds of it. */
+async function forget(path: string): Promise<void> {
+  const io = loadNative();
+  const file = await open(path, constants.O_RDONLY);
+  io.fadvise(file.fd, 0, 0, io.constants.POSIX_FADV_DONTNEED);
+  await file.close();
 }
