@@ -7,15 +7,16 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Cleanup } from '../scripts/demo/cleanup.js';
 import { GiB } from '../shared/units.js';
+import { type Figures, figureSheet, serviceFigures } from './service/figures.js';
 import { drawChart } from './storage/chart.js';
 import { judge } from './storage/goals.js';
 import { describeMachine } from './storage/machine.js';
-import { type Options, readOptions, USAGE } from './storage/options.js';
+import { type Options, readOptions, SERVICE, USAGE } from './storage/options.js';
 import { caseSheet, goalsSheet, type Heading, markdownReport, toTerminal } from './storage/report.js';
 import { measureCase, type Rules } from './storage/rounds.js';
 import { buildFloor, makeDirectory, type Stage } from './storage/stage.js';
 import type { CaseResult } from './storage/statistics.js';
-import { makeWorkloads, WORKLOAD_LETTERS } from './storage/workloads.js';
+import { makeWorkloads } from './storage/workloads.js';
 
 const QUICK_SCALE = 8;
 
@@ -42,8 +43,7 @@ try {
 async function main(options: Options): Promise<void> {
   const { signal } = interrupted;
   const scale = options.quick ? QUICK_SCALE : 1;
-  const storage = WORKLOAD_LETTERS.some((letter) => options.only.has(letter));
-  if (storage && process.getuid?.() !== 0) throw new Error('loop devices and file systems need root');
+  if (process.getuid?.() !== 0) throw new Error('loop devices and file systems need root');
   const directory = await makeDirectory(cleanup, (24 * GiB) / scale + GiB);
   const stage: Stage = { directory, cleanup, signal };
   const heading: Heading = {
@@ -73,17 +73,29 @@ async function main(options: Options): Promise<void> {
       await write(options.out, heading, results);
     }
   }
-  // Service figures (`--only service`) belong here: after the storage, before the verdicts.
+  if (options.only.has(SERVICE)) {
+    const figures = await serviceFigures({ ...stage, quick: options.quick });
+    console.log(toTerminal(figureSheet(figures)));
+    await write(options.out, heading, results, figures);
+  }
   const verdicts = judge(results);
   if (verdicts.length > 0) console.log(toTerminal(goalsSheet(verdicts)));
   console.log(`\nresults.json, results.md and chart.svg are in ${options.out}`);
 }
 
-async function write(out: string, heading: Heading, results: readonly CaseResult[]): Promise<void> {
+async function write(
+  out: string,
+  heading: Heading,
+  results: readonly CaseResult[],
+  service: Figures | null = null,
+): Promise<void> {
   const goals = judge(results);
-  const json = JSON.stringify({ ...heading, results, goals }, null, 2);
+  const json = JSON.stringify({ ...heading, results, goals, service }, null, 2);
   await writeFile(join(out, 'results.json'), `${json}\n`);
-  await writeFile(join(out, 'results.md'), markdownReport(heading, results, goals));
+  await writeFile(
+    join(out, 'results.md'),
+    markdownReport(heading, results, goals, service === null ? [] : [figureSheet(service)]),
+  );
   const title = `imageferry ${heading.machine.commit}, ${heading.date.slice(0, 10)}: seconds, less is better`;
   await writeFile(join(out, 'chart.svg'), drawChart(title, results));
 }

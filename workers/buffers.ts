@@ -3,10 +3,14 @@
  * The pool bounds what is in flight in bytes, over all jobs of a node: a step without a buffer waits.
  * Plain data crosses to the threads; the bytes themselves are never copied between threads.
  */
+import { MiB } from '../shared/units.js';
 import { loadNative, type NativeIo } from './native/index.js';
 
 /** Direct I/O wants memory aligned to the sector; no storage we know wants more than a page. */
 export const MEMORY_ALIGNMENT = 4096;
+
+/** Of x86 and of 64-bit ARM with small pages. */
+const HUGE_PAGE = 2 * MiB;
 
 /** An aligned window into shared memory; may be posted to a thread. */
 export interface SharedBuffer {
@@ -17,8 +21,13 @@ export interface SharedBuffer {
 }
 
 export function allocateShared(io: NativeIo, length: number): SharedBuffer {
-  const memory = new SharedArrayBuffer(length + MEMORY_ALIGNMENT);
-  return { memory, offset: io.alignmentOffset(new Uint8Array(memory), MEMORY_ALIGNMENT), length };
+  const huge = length % HUGE_PAGE === 0;
+  const alignment = huge ? HUGE_PAGE : MEMORY_ALIGNMENT;
+  const memory = new SharedArrayBuffer(length + alignment);
+  const buffer = { memory, offset: io.alignmentOffset(new Uint8Array(memory), alignment), length };
+  // Before it is touched for the first time.
+  if (huge) io.adviseHugePages(view(buffer));
+  return buffer;
 }
 
 export function view(buffer: SharedBuffer): Uint8Array {
@@ -45,13 +54,22 @@ export class BufferPool {
     return this.tryAcquire() ?? (await new Promise((resolve) => this.#waiting.push(resolve)));
   }
 
-  /** As `acquire`, but null when none is free now. */
+  /** As `acquire`, but null when none is free now. Small ones are made a huge page at a time. */
   tryAcquire(): SharedBuffer | null {
     const free = this.#free.pop();
     if (free !== undefined) return free;
     if (this.#allocated >= this.limit) return null;
-    this.#allocated += 1;
-    return allocateShared(this.io, this.bufferLength);
+    const many = Math.floor(HUGE_PAGE / this.bufferLength);
+    if (many < 2 || this.limit - this.#allocated < many) {
+      this.#allocated += 1;
+      return allocateShared(this.io, this.bufferLength);
+    }
+    const { memory, offset } = allocateShared(this.io, HUGE_PAGE);
+    for (let i = 0; i < many; i += 1) {
+      this.#free.push({ memory, offset: offset + i * this.bufferLength, length: this.bufferLength });
+    }
+    this.#allocated += many;
+    return this.#free.pop() as SharedBuffer;
   }
 
   /** As `acquire`, but null when none was given back within so many ms. */

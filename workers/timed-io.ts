@@ -16,7 +16,14 @@ type NativeCall = {
   [Name in keyof NativeIo]: NativeIo[Name] extends (...args: never[]) => unknown ? Name : never;
 }[keyof NativeIo];
 /** They only compute, or have nothing to do with storage. */
-type Untimed = 'isZero' | 'copyBytes' | 'drop' | 'alignmentOffset' | 'bindAbstract' | 'connectAbstract';
+type Untimed =
+  | 'isZero'
+  | 'copyBytes'
+  | 'drop'
+  | 'adviseHugePages'
+  | 'alignmentOffset'
+  | 'bindAbstract'
+  | 'connectAbstract';
 
 /** A call that is added to the addon does not compile before it is named here. */
 const KINDS: Readonly<Record<Exclude<NativeCall, Untimed | 'fallocate'>, Call>> = {

@@ -11,10 +11,10 @@ import { randomNumbers } from './random.js';
 
 const PLACES = 256;
 
-/** @returns offsets of blocks in `zeroes`, seeded, ascending; the first and the last block are always among them */
-export function chooseMarkers(zeroes: readonly Range[], seed: number): number[] {
+/** @returns offsets of blocks in `ranges`, seeded, ascending; the first and the last block are always among them */
+export function chooseMarkers(ranges: readonly Range[], seed: number): number[] {
   const next = randomNumbers(seed);
-  const blocks = zeroes.map(({ length }) => Math.floor(length / BLOCK));
+  const blocks = ranges.map(({ length }) => Math.floor(length / BLOCK));
   const total = blocks.reduce((sum, count) => sum + count, 0);
   if (total === 0) return [];
   const wanted = new Set([0, total - 1]);
@@ -23,7 +23,7 @@ export function chooseMarkers(zeroes: readonly Range[], seed: number): number[] 
   let [hole, before] = [0, 0];
   for (const block of [...wanted].sort((a, b) => a - b)) {
     while (block - before >= (blocks[hole] as number)) before += blocks[hole++] as number;
-    places.push((zeroes[hole] as Range).start + (block - before) * BLOCK);
+    places.push((ranges[hole] as Range).start + (block - before) * BLOCK);
   }
   return places;
 }

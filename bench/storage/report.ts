@@ -5,7 +5,7 @@ import type { Verdict } from './goals.js';
 import type { Machine } from './machine.js';
 import { type CaseResult, fastest, median, type Series, summarize } from './statistics.js';
 
-interface Sheet {
+export interface Sheet {
   readonly title: string;
   readonly head: readonly string[];
   readonly rows: readonly (readonly string[])[];
@@ -60,7 +60,7 @@ export function toTerminal({ title, head, rows }: Sheet): string {
   return `\n${title}\n${table.toString()}`;
 }
 
-function toMarkdown({ title, head, rows }: Sheet): string {
+export function toMarkdown({ title, head, rows }: Sheet): string {
   const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   return [`### ${title}`, '', line(head), line(head.map(() => '---')), ...rows.map(line), ''].join('\n');
 }
@@ -74,7 +74,12 @@ export interface Heading {
 }
 
 /** The whole report as Markdown, without a title of its own. */
-export function markdownReport(heading: Heading, results: readonly CaseResult[], verdicts: readonly Verdict[]): string {
+export function markdownReport(
+  heading: Heading,
+  results: readonly CaseResult[],
+  verdicts: readonly Verdict[],
+  more: readonly Sheet[] = [],
+): string {
   const { machine, date, seed, rounds, quick } = heading;
   const facts = [
     `${machine.cores} cores (${machine.processor}), ${formatBytes(machine.memoryBytes)} of memory, Linux ${machine.kernel}`,
@@ -83,7 +88,8 @@ export function markdownReport(heading: Heading, results: readonly CaseResult[],
     `${date}, ${rounds} rounds${quick ? ', quick: everything an eighth of its size' : ''}, seed ${seed}`,
   ];
   const list = facts.map((fact) => `- ${fact}`).join('\n');
-  return [list, '', toMarkdown(goalsSheet(verdicts)), ...results.map(caseSheet).map(toMarkdown)].join('\n');
+  const sheets = [...(verdicts.length > 0 ? [goalsSheet(verdicts)] : []), ...more, ...results.map(caseSheet)];
+  return [list, '', ...sheets.map(toMarkdown)].join('\n');
 }
 
 function seconds(ms: number): string {

@@ -60,7 +60,10 @@ export async function measureCase(
     ];
     const ours = await startOurs(roots, part);
     const task: Task = { source, targets, target, kind };
-    const arena: Arena = { task, home, size, markers: chooseMarkers(zeroes, rules.seed), rules, stage: part };
+    const markers = chooseMarkers(zeroes, rules.seed);
+    // In the data as well: what is there from before must not pass for a copy.
+    const stale = [...markers, ...(workload.content === 'zeroes' ? [] : chooseMarkers(data ?? [], rules.seed + 1))];
+    const arena: Arena = { task, home, size, markers, stale, rules, stage: part };
 
     // Once without being timed: a service that runs has run before, and its code is compiled.
     await runOnce(ours, arena);
@@ -86,7 +89,10 @@ interface Arena {
   readonly task: Task;
   readonly home: Home;
   readonly size: number;
+  /** Must read as zeroes afterwards. */
   readonly markers: readonly number[];
+  /** Old bytes before each run: there, and in what is copied. */
+  readonly stale: readonly number[];
   readonly rules: Rules;
   readonly stage: Stage;
 }
@@ -115,7 +121,7 @@ async function measureOnce(
 type Outcome = Omit<Sample, 'round'> & { readonly engineMs?: number };
 
 async function runOnce(contestant: Contestant, arena: Arena): Promise<Outcome> {
-  const { task, markers, rules, stage } = arena;
+  const { task, markers, stale, rules, stage } = arena;
   const { signal } = stage;
   const startedMs = performance.now();
   await arena.home.trim();
@@ -124,7 +130,7 @@ async function runOnce(contestant: Contestant, arena: Arena): Promise<Outcome> {
     const writeData = async () => {
       if (task.source !== null) await filler.run({ ...task, targets: [target] }, signal);
     };
-    await resetTarget(task.target, target, markers, writeData, signal);
+    await resetTarget(task.target, target, stale, writeData, signal);
   }
   await waitUntilQuiet(signal);
   const limit = contestant.role === 'peer' ? AbortSignal.any([signal, AbortSignal.timeout(rules.limitMs)]) : signal;

@@ -89,6 +89,8 @@ export interface NativeIo {
   copyBytes(to: Uint8Array, toOffset: number, from: Uint8Array, fromOffset: number, length: number): void;
   /** Frees the memory now; whatever views it has are empty from then on. */
   drop(memory: ArrayBuffer): void;
+  /** madvise(MADV_HUGEPAGE), a wish: nothing is said of what became of it. The buffer begins at a page. */
+  adviseHugePages(buffer: Uint8Array): void;
   /** How many bytes to add to the address of buffer[0] to reach a multiple of `alignment` (a power of two). */
   alignmentOffset(buffer: Uint8Array, alignment: number): number;
   /**

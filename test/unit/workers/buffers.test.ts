@@ -36,6 +36,19 @@ describe('workers: buffers', () => {
     expect(pool.inUse).to.equal(0);
   });
 
+  it('that are small share huge pages, and neither overlap nor exceed the limit', () => {
+    const pool = new BufferPool(512 * KiB, 6);
+    const all = Array.from({ length: 6 }, () => pool.tryAcquire() as SharedBuffer);
+    expect(pool.tryAcquire()).to.equal(null);
+    expect(pool.inUse).to.equal(6);
+    for (const [value, buffer] of all.entries()) view(buffer).fill(value + 1);
+    for (const [value, buffer] of all.entries()) {
+      expect(loadNative().alignmentOffset(view(buffer), MEMORY_ALIGNMENT)).to.equal(0);
+      expect(view(buffer).every((byte) => byte === value + 1)).to.equal(true);
+    }
+    expect(new Set(all.map(({ memory }) => memory)).size, 'four of them in one').to.equal(3);
+  });
+
   it('go to those who wait in the order in which they came', async () => {
     const pool = new BufferPool(4 * KiB, 1);
     let held = await pool.acquire();

@@ -1,4 +1,6 @@
-// Memory, no system calls: is it all zero, where does it lie, and copying it.
+// Memory: is it all zero, where does it lie, copying it, and what pages it is made of.
+#include <sys/mman.h>
+
 #include <cstring>
 
 #include "args.h"
@@ -58,12 +60,20 @@ Napi::Value Drop(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// Huge pages: direct I/O pins and maps one page where it would pin 512. A wish; the kernel may know none.
+Napi::Value AdviseHugePages(const Napi::CallbackInfo& info) {
+  const Span buffer = ReadBuffer(info, 0, "buffer");
+  if (buffer.length > 0) madvise(buffer.data, buffer.length, MADV_HUGEPAGE);
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
 void AddMemoryCalls(Napi::Env env, Napi::Object exports) {
   exports.Set("isZero", Napi::Function::New<IsZero>(env, "isZero"));
   exports.Set("copyBytes", Napi::Function::New<CopyBytes>(env, "copyBytes"));
   exports.Set("drop", Napi::Function::New<Drop>(env, "drop"));
+  exports.Set("adviseHugePages", Napi::Function::New<AdviseHugePages>(env, "adviseHugePages"));
   exports.Set("alignmentOffset", Napi::Function::New<AlignmentOffset>(env, "alignmentOffset"));
 }
 
