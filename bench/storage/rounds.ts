@@ -5,6 +5,7 @@
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import { formatBytes, GiB } from '../../shared/units.js';
 import type { Contestant, Task } from './contestants.js';
 import { ENGINE, startOurs } from './ferry.js';
@@ -13,6 +14,7 @@ import { writeImage } from './image.js';
 import { holesBetween } from './layout.js';
 import { chooseMarkers } from './markers.js';
 import { floorFor, peersFor } from './peers.js';
+import { waitUntilQuiet } from './quiet.js';
 import { availableMemory, type Stage, within } from './stage.js';
 import type { CaseResult, Sample, Series } from './statistics.js';
 import { allocatedBytes, kindOf, makeTargets, resetTarget, type TargetName } from './targets.js';
@@ -69,13 +71,13 @@ export async function measureCase(
     const series = new Map(contestants.map(({ name, role, how }) => [name, newSeries(name, role, how)]));
     const engine = newSeries(ENGINE, 'engine', 'the same runs, as the record of the job tells them');
     for (let round = 0; round < rules.rounds; round += 1) {
+      rules.tell(`   (${letter}) ${target}: round ${round + 1} of ${rules.rounds}`);
       for (let i = 0; i < contestants.length; i += 1) {
         const contestant = contestants[(i + round) % contestants.length] as Contestant;
         const own = series.get(contestant.name) as Series;
         if (own.leftOut !== undefined) continue;
         await measureOnce(contestant, own, engine, round, arena);
       }
-      rules.tell(`   (${letter}) ${target}: round ${round + 1} of ${rules.rounds}`);
     }
     const [first, ...others] = series.values();
     const all = [first as Series, engine, ...others];
@@ -121,6 +123,7 @@ type Outcome = Omit<Sample, 'round'> & { readonly engineMs?: number };
 async function runOnce(contestant: Contestant, arena: Arena): Promise<Outcome> {
   const { task, markers, stale, rules, stage } = arena;
   const { signal } = stage;
+  const startedMs = performance.now();
   await arena.home.trim();
   const filler = floorFor(task.kind, rules.floor);
   for (const target of task.targets) {
@@ -129,8 +132,11 @@ async function runOnce(contestant: Contestant, arena: Arena): Promise<Outcome> {
     };
     await resetTarget(task.target, target, stale, writeData, signal);
   }
+  await waitUntilQuiet(signal);
   const limit = contestant.role === 'peer' ? AbortSignal.any([signal, AbortSignal.timeout(rules.limitMs)]) : signal;
+  const preparedMs = performance.now();
   const run = await contestant.run(task, limit);
+  const ranMs = performance.now();
   let allocated = 0;
   for (const target of task.targets) {
     const difference =
@@ -140,6 +146,9 @@ async function runOnce(contestant: Contestant, arena: Arena): Promise<Outcome> {
       throw new WrongCopy(`${contestant.name} made a wrong copy on ${target.path}: ${difference}`);
     allocated += await allocatedBytes(target);
   }
+  const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`;
+  const around = [preparedMs - startedMs, performance.now() - ranMs].map(seconds);
+  rules.tell(`     ${contestant.name}: ${seconds(run.ms)} (prepared in ${around[0]}, verified in ${around[1]})`);
   return { ...run, allocatedBytes: allocated };
 }
 
