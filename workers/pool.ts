@@ -84,14 +84,14 @@ export class Workers {
   }
 
   /** Whoever keeps many tasks in flight takes part in sharing the threads. @returns call once it is over */
-  join(): () => void {
+  readonly join = (): (() => void) => {
     this.#sharers += 1;
     let left = false;
     return () => {
       if (!left) this.#sharers -= 1;
       left = true;
     };
-  }
+  };
 
   /** Threads for each of those that share them now. */
   get share(): number {
