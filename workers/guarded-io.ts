@@ -13,6 +13,7 @@ const CHANGING = [
   'zeroOut',
   'discard',
   'pwrite',
+  'pwriteBatch',
   'ftruncate',
   'copyFileRange',
   'clone',

@@ -39,6 +39,7 @@ export class Workers {
   readonly callTimes = new CallTimes();
   readonly #pool: Piscina<TaskCall<TaskName>, TaskAnswer<TaskName>>;
   readonly #running = new Set<Promise<unknown>>();
+  #sharers = 0;
   #closed = false;
 
   constructor(readonly options: WorkersOptions) {
@@ -80,6 +81,21 @@ export class Workers {
   /** Resolves when threads have loaded their code: a job that comes earlier would wait for that. */
   async ready(): Promise<void> {
     await Promise.all(Array.from({ length: this.options.threads }, () => this.run('close', { handles: [] })));
+  }
+
+  /** Whoever keeps many tasks in flight takes part in sharing the threads. @returns call once it is over */
+  join(): () => void {
+    this.#sharers += 1;
+    let left = false;
+    return () => {
+      if (!left) this.#sharers -= 1;
+      left = true;
+    };
+  }
+
+  /** Threads for each of those that share them now. */
+  get share(): number {
+    return Math.ceil(this.options.threads / Math.max(1, this.#sharers));
   }
 
   get busyThreads(): number {

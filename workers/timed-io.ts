@@ -31,6 +31,7 @@ const KINDS: Readonly<Record<Exclude<NativeCall, Untimed | 'fallocate'>, Call>> 
   close: 'close',
   pread: 'read',
   pwrite: 'write',
+  pwriteBatch: 'write',
   fdatasync: 'flush',
   zeroOut: 'blkzeroout',
   discard: 'discard',

@@ -64,10 +64,12 @@ export async function inParts(
   }
 }
 
-/** Steps of one job in flight: enough to keep a queue at the device, few enough to leave threads to other jobs. */
-export function stepsInFlight(workers: Workers): number {
-  return Math.max(1, Math.min(4, workers.options.threads));
+/** Steps of one job in flight now: the jobs that run share the threads, and each has a queue at its device. */
+export function stepsInFlight(workers: Workers): () => number {
+  return () => Math.max(Math.min(LEAST_IN_FLIGHT, workers.options.threads), workers.share);
 }
+
+const LEAST_IN_FLIGHT = 2;
 
 /** Opens handles through `keep`, and closes every one of them at the end, however that came. */
 export async function withHandles<T>(
@@ -75,8 +77,12 @@ export async function withHandles<T>(
   work: (keep: <H extends Handle>(opening: Promise<H>) => Promise<H>) => Promise<T>,
 ): Promise<T> {
   const handles: Handle[] = [];
+  const leave = workers.join();
   // The target first: its lock is what another job may be waiting for.
-  const closeAll = () => workers.run('close', { handles: handles.toReversed() });
+  const closeAll = async () => {
+    leave();
+    await workers.run('close', { handles: handles.toReversed() });
+  };
   let value: T;
   try {
     value = await work(async (opening) => {

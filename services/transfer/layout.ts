@@ -12,7 +12,7 @@ export const CLONE_STEP_BYTES = 1024 * MiB;
 /** A step of very small ranges ends here, so that its time stays bounded too. */
 const STEP_RANGES = 1024;
 /** The ladder splits long holes by itself; a step that was stopped half-way is done again as a whole. */
-const ZERO_STEP_BYTES = 1024 * MiB;
+const ZERO_STEP_BYTES = 4096 * MiB;
 
 /**
  * Widens ranges to whole units and joins those that touch or lie closer than `joinBelow`.

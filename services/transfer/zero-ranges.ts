@@ -23,7 +23,9 @@ export async function zeroRanges(run: JobRun, work: ZeroWork, settled: Coverage)
   const written = work.target.zeroWrites;
   const steps = written ? zeroSteps(work.ranges, () => throttle.stepBytes) : zeroSteps(work.ranges);
   const zero = (part: Float64Array) => workers.run('zero', { ...work, ranges: part, control: control.memory });
-  await runSteps(steps, stepsInFlight(workers), control, async ({ ranges, span }) => {
+  // Calls that write nothing only wait for each other in the file system: two, so that one is always under way.
+  const limit = written ? stepsInFlight(workers) : 2;
+  await runSteps(steps, limit, control, async ({ ranges, span }) => {
     if (written) {
       await inParts(run, ranges, zero);
     } else {

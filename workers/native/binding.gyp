@@ -15,6 +15,7 @@
       'src/lock.cpp',
       'src/memory.cpp',
       'src/nbd.cpp',
+      'src/batch.cpp',
       'src/socket.cpp',
     ],
     'include_dirs': ["<!@(node -p \"require('node-addon-api').include_dir\")"],

@@ -10,6 +10,8 @@ import { CALL_MIB, DIRECT, METHODS, type TargetHandle } from './handle.js';
 /** A call is split or grown so that it takes about this long at the most: cancel waits for it. */
 const LONGEST_CALL_MS = 1000;
 const QUICK_CALL_MS = 250;
+/** Nothing is written: the length hardly matters. */
+const INSTANT_CALL_MS = 25;
 const MOST_MIB = 16 * 1024;
 
 export class Capabilities {
@@ -47,7 +49,8 @@ export class Capabilities {
       const fitting = Math.floor((length / MiB) * (LONGEST_CALL_MS / durationMs));
       Atomics.store(this.#slots, CALL_MIB, Math.max(1, Math.min(now, fitting)));
     } else if (durationMs < QUICK_CALL_MS && length >= now * MiB) {
-      Atomics.store(this.#slots, CALL_MIB, Math.min(MOST_MIB, now * 2));
+      const growth = durationMs < INSTANT_CALL_MS ? 8 : 2;
+      Atomics.store(this.#slots, CALL_MIB, Math.min(MOST_MIB, now * growth));
     }
   }
 }

@@ -112,6 +112,52 @@ export function writeTarget(
   if (stop > tail) writeEdge(io, target, buffer, offset + (tail - position), stop - tail, tail);
 }
 
+/** A part of a buffer and where it goes. */
+export interface Part {
+  readonly offset: number;
+  readonly length: number;
+  readonly position: number;
+}
+
+/**
+ * As `writeTarget`, of many parts of one buffer, which share no sector: together where the storage takes them past the page
+ * cache, so that small ones do not wait for each other.
+ */
+export function writeParts(io: NativeIo, target: TargetHandle, buffer: Uint8Array, parts: readonly Part[]): void {
+  const rest = writeTogether(io, target, buffer, parts);
+  for (const { offset, length, position } of rest) writeTarget(io, target, buffer, offset, length, position);
+}
+
+/** @returns the parts that it did not write */
+function writeTogether(
+  io: NativeIo,
+  target: TargetHandle,
+  buffer: Uint8Array,
+  parts: readonly Part[],
+): readonly Part[] {
+  if (parts.length < 2 || target.kind === 'nbd' || target.directFd === null) return parts;
+  const capabilities = new Capabilities(target);
+  const unit = target.sectorSize;
+  if (!capabilities.direct || !memoryFits(io, buffer, 0, unit)) return parts;
+  const fits = ({ offset, length, position }: Part) =>
+    (offset % Math.min(unit, MEMORY_ALIGNMENT)) + (length % unit) + (position % unit) === 0;
+  const together = parts.filter(fits);
+  try {
+    io.pwriteBatch(
+      target.directFd,
+      buffer,
+      Float64Array.from(together.flatMap(({ offset, length, position }) => [offset, length, position])),
+    );
+  } catch (thrown) {
+    const error = storageError(thrown, target.path, 'write');
+    if (!refusesDirect(error)) throw error;
+    // Written again: through the page cache, in the end.
+    capabilities.refuseDirect();
+    return parts;
+  }
+  return together.length === parts.length ? [] : parts.filter((part) => !fits(part));
+}
+
 function writeMiddle(
   io: NativeIo,
   target: TargetHandle,

@@ -171,7 +171,7 @@ describe('transfer: withHandles', () => {
 });
 
 function workers(run: (name: string, input: unknown) => Promise<unknown>): Workers {
-  return { run } as unknown as Workers;
+  return { run, join: () => () => {} } as unknown as Workers;
 }
 
 function closing(closed: unknown[]): Workers {

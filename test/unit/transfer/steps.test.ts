@@ -31,6 +31,27 @@ describe('transfer: runSteps', () => {
     expect(steps.most).to.equal(2);
   });
 
+  it('asks anew how many may be in flight whenever one ends', async () => {
+    const steps = new Held();
+    let limit = 1;
+    const running = runSteps([0, 1, 2, 3, 4], () => limit, new ControlBlock(), steps.run);
+    await turn();
+    expect(steps.started).to.deep.equal([0]);
+    limit = 3;
+    steps.end(0);
+    await turn();
+    expect(steps.started).to.deep.equal([0, 1, 2, 3]);
+    limit = 1;
+    steps.end(1);
+    steps.end(2);
+    await turn();
+    expect(steps.started).to.deep.equal([0, 1, 2, 3]);
+    steps.end(3);
+    await turn();
+    steps.end(4);
+    await running;
+  });
+
   it('stops the others on the first error, waits for all that run, starts no more', async () => {
     const control = new ControlBlock();
     const steps = new Held();

@@ -17,6 +17,7 @@ const CHANGES: readonly (readonly [string, (io: NativeIo, fd: number) => unknown
   ['zeroOut', (io, fd) => io.zeroOut(fd, 0, 4096)],
   ['discard', (io, fd) => io.discard(fd, 0, 4096)],
   ['pwrite', (io, fd) => io.pwrite(fd, new Uint8Array(8), 0, 8, 0)],
+  ['pwriteBatch', (io, fd) => io.pwriteBatch(fd, new Uint8Array(8), Float64Array.of(0, 8, 0))],
   ['ftruncate', (io, fd) => io.ftruncate(fd, 10)],
   ['copyFileRange', (io, fd) => io.copyFileRange(fd, 0, fd, 4096, 4096)],
   ['clone', (io, fd) => io.clone(fd, fd)],

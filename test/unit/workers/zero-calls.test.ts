@@ -22,8 +22,10 @@ describe('workers: length of a zero call', function () {
 
   it('grows on quick calls of full length, up to a bound', () => {
     const capabilities = fresh();
-    capabilities.learn(FIRST_CALL, 10);
+    capabilities.learn(FIRST_CALL, 100);
     expect(capabilities.zeroCallLength).to.equal(2 * FIRST_CALL);
+    capabilities.learn(2 * FIRST_CALL, 10);
+    expect(capabilities.zeroCallLength).to.equal(16 * FIRST_CALL);
     for (let i = 0; i < 100; i += 1) capabilities.learn(capabilities.zeroCallLength, 10);
     expect(capabilities.zeroCallLength).to.equal(16 * 1024 * MiB);
   });

@@ -10,6 +10,7 @@ void AddExtentCalls(Napi::Env env, Napi::Object exports);
 void AddCopyCalls(Napi::Env env, Napi::Object exports);
 void AddLockCalls(Napi::Env env, Napi::Object exports);
 void AddBlockDeviceCalls(Napi::Env env, Napi::Object exports);
+void AddBatchCalls(Napi::Env env, Napi::Object exports);
 void AddNbdCalls(Napi::Env env, Napi::Object exports);
 void AddMemoryCalls(Napi::Env env, Napi::Object exports);
 void AddSocketCalls(Napi::Env env, Napi::Object exports);
