@@ -56,10 +56,13 @@ export class Throttle {
     setLimit(this.#job, bytesPerSecond);
   }
 
-  /** How much a step may move, so that the rate is smooth and a change of it is felt soon. */
-  get stepBytes(): number {
+  /**
+   * How much a step may move, so that the rate is smooth and a change of it is felt soon.
+   * @param most  where there is no limit
+   */
+  stepBytes(most = STEP_BYTES): number {
     const limits = [this.#limitOf(this.#job), this.#limitOf(this.#node)].filter((limit) => limit !== null);
-    if (limits.length === 0) return STEP_BYTES;
+    if (limits.length === 0) return most;
     return Math.max(LEAST, Math.min(STEP_BYTES, alignDown(Math.floor(Math.min(...limits) / PARTS), LEAST)));
   }
 
@@ -72,7 +75,7 @@ export class Throttle {
     let taken = 0;
     while (taken < length && !stopped()) {
       if (this.#job.bucketSize === 0) taken = length;
-      else if (taken > 0 && taken >= this.stepBytes) break;
+      else if (taken > 0 && taken >= this.stepBytes()) break;
       else taken += await takePart(this.#job, length - taken);
     }
     // The limit of the node does not change.

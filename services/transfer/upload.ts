@@ -223,7 +223,7 @@ class Upload {
     const target = this.#target;
     const { allocation, detectZeroes } = this.request.options;
     const control = progress.control.memory;
-    const steps = copySteps(data, () => throttle.stepBytes);
+    const steps = copySteps(data, () => throttle.stepBytes());
     await runSteps(steps, stepsInFlight(workers), progress.control, async ({ ranges, span }) => {
       await inParts(this.job, ranges, async (part) => {
         const buffer = await workers.buffers.acquire();

@@ -1,11 +1,17 @@
 /** Zeroes ranges of a target step by step: the same for a zero job and for the holes of an image. */
 
 import type { Coverage } from '../../shared/coverage.js';
+import { MiB } from '../../shared/units.js';
 import type { Allocation } from '../../shared/zero-methods.js';
 import type { TargetHandle } from '../../workers/storage/handle.js';
-import { beforeStep, inParts, type JobRun, stepsInFlight } from './job.js';
+import { beforeStep, inParts, type JobRun } from './job.js';
 import { zeroSteps } from './layout.js';
 import { runSteps } from './steps.js';
+
+/** Many calls at once only wait for each other in the kernel: two, so that one is always under way. */
+const IN_FLIGHT = 2;
+/** Of zeroes that somebody has to write; the calls themselves are shorter. */
+const WRITTEN_STEP_BYTES = 256 * MiB;
 
 export interface ZeroWork {
   readonly target: TargetHandle;
@@ -21,11 +27,9 @@ export async function zeroRanges(run: JobRun, work: ZeroWork, settled: Coverage)
   const { control } = progress;
   // Zeroes that have to be written move like data; those that the storage makes by itself do not.
   const written = work.target.zeroWrites;
-  const steps = written ? zeroSteps(work.ranges, () => throttle.stepBytes) : zeroSteps(work.ranges);
+  const steps = written ? zeroSteps(work.ranges, () => throttle.stepBytes(WRITTEN_STEP_BYTES)) : zeroSteps(work.ranges);
   const zero = (part: Float64Array) => workers.run('zero', { ...work, ranges: part, control: control.memory });
-  // Calls that write nothing only wait for each other in the file system: two, so that one is always under way.
-  const limit = written ? stepsInFlight(workers) : 2;
-  await runSteps(steps, limit, control, async ({ ranges, span }) => {
+  await runSteps(steps, IN_FLIGHT, control, async ({ ranges, span }) => {
     if (written) {
       await inParts(run, ranges, zero);
     } else {
