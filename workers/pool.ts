@@ -93,9 +93,9 @@ export class Workers {
     };
   };
 
-  /** Threads for each of those that share them now. */
+  /** Threads for each of those that share them now. One is left to short tasks, which would wait behind steps. */
   get share(): number {
-    return Math.ceil(this.options.threads / Math.max(1, this.#sharers));
+    return Math.max(1, Math.ceil((this.options.threads - 1) / Math.max(1, this.#sharers)));
   }
 
   get busyThreads(): number {

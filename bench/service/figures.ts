@@ -166,7 +166,7 @@ async function startServer({ directory, cleanup, signal }: Stage, devices: reado
 
 /** Sparse ones, in a file system in a sparse file: they cost what is written. */
 async function makeDevices(stage: Stage, size: number, count: number): Promise<string[]> {
-  const home = await makeFileSystem('ext4', size * count * 1.03, stage);
+  const home = await makeFileSystem('ext4', Math.ceil(size * count * 1.03), stage);
   const paths: string[] = [];
   for (let i = 0; i < count; i += 1) {
     const backing = join(home.path, `device-${i}`);

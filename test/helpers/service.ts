@@ -38,6 +38,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     FERRY_DATA_DIR: dataDir,
     FERRY_STORAGE_ROOTS: options.roots.join(':'),
     FERRY_RETRY_DELAY_MS: '100',
+    // Each one takes time to start, and programs are started by the hundred.
+    FERRY_THREADS: '4',
     ...options.env,
   });
   const ready = JSON.parse(await program.line()) as Ready & { api: { url: string } };

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { tempDir } from './temp.js';
 import { attach, type Tracer } from './tracer.js';
 
-const CALLS = 'pwrite64,pwritev,pwritev2,fallocate,ftruncate,copy_file_range,ioctl';
+const CALLS = 'pwrite64,pwritev,pwritev2,io_submit,fallocate,ftruncate,copy_file_range,ioctl';
 /** ioctl is asked for much that changes nothing. */
 const CHANGING_IOCTL = /\b(BLKZEROOUT|BLKDISCARD|BLKSECDISCARD|FICLONE|FICLONERANGE)\b/;
 

@@ -45,11 +45,11 @@ export interface NativeIo {
   /** pwrite(2) from buffer[offset, offset + length). @returns bytes written, possibly fewer */
   pwrite(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number;
   /**
-   * Writes many pieces at once and waits for all, in any order (io_submit(2)): bufferOffset, length, position, … of each.
-   * On a descriptor without O_DIRECT they are written one after another. Safe to repeat after an error: any of them may be
-   * written then.
+   * Writes many pieces with one io_submit(2) and waits for all: bufferOffset, length, position, … of each. At once only with
+   * O_DIRECT. Safe to repeat; after an error any of them may be written.
+   * @returns how many of the first ones are written; 0: write them otherwise, which says what is wrong where anything is
    */
-  pwriteBatch(fd: number, buffer: Uint8Array, pieces: Float64Array): void;
+  pwriteBatch(fd: number, buffer: Uint8Array, pieces: Float64Array): number;
   fdatasync(fd: number): void;
   ftruncate(fd: number, size: number): void;
   /** lseek(2) SEEK_DATA: first data byte at or after `start`; null when only a hole is left (ENXIO). */

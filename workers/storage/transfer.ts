@@ -142,20 +142,21 @@ function writeTogether(
   const fits = ({ offset, length, position }: Part) =>
     (offset % Math.min(unit, MEMORY_ALIGNMENT)) + (length % unit) + (position % unit) === 0;
   const together = parts.filter(fits);
+  const packed = Float64Array.from(together.flatMap(({ offset, length, position }) => [offset, length, position]));
+  let written = 0;
   try {
-    io.pwriteBatch(
-      target.directFd,
-      buffer,
-      Float64Array.from(together.flatMap(({ offset, length, position }) => [offset, length, position])),
-    );
+    while (written < together.length) {
+      const count = io.pwriteBatch(target.directFd, buffer, packed.subarray(written * 3));
+      if (count === 0) break;
+      written += count;
+    }
   } catch (thrown) {
     const error = storageError(thrown, target.path, 'write');
+    // Written again, each by itself: that finds out what the storage does not take.
     if (!refusesDirect(error)) throw error;
-    // Written again: through the page cache, in the end.
-    capabilities.refuseDirect();
     return parts;
   }
-  return together.length === parts.length ? [] : parts.filter((part) => !fits(part));
+  return [...together.slice(written), ...parts.filter((part) => !fits(part))];
 }
 
 function writeMiddle(

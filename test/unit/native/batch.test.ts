@@ -41,6 +41,18 @@ describe('native pwriteBatch', () => {
     native.close(fd);
   }
 
+  /** As those who use it: what it does not take is written by pwrite. @returns the number of calls that took some */
+  function writeAll(fd: number): number {
+    let calls = 0;
+    for (let done = 0; done < pieces.length; ) {
+      const count = native.pwriteBatch(fd, buffer, Float64Array.from(pieces.slice(done).flat()));
+      calls += 1;
+      expect(count, 'pieces taken').to.be.within(1, pieces.length - done);
+      done += count;
+    }
+    return calls;
+  }
+
   for (const type of ['ext4', 'xfs'] as const) {
     needsFileSystem(type)(
       `writes every piece to its place with direct I/O on ${type}, and touches nothing else`,
@@ -48,7 +60,7 @@ describe('native pwriteBatch', () => {
         await using fs = await mountFileSystem(type);
         await makeFile(`${fs.path}/file`);
         const fd = native.open(`${fs.path}/file`, O_RDWR | O_DIRECT);
-        native.pwriteBatch(fd, buffer, Float64Array.from(pieces.flat()));
+        expect(writeAll(fd)).to.equal(2);
         native.close(fd);
         await expectWritten(`${fs.path}/file`);
       },
@@ -59,23 +71,22 @@ describe('native pwriteBatch', () => {
     await using dir = await tempDir();
     await makeFile(dir.join('file'));
     const fd = native.open(dir.join('file'), O_RDWR);
-    native.pwriteBatch(fd, buffer, Float64Array.from(pieces.flat()));
+    writeAll(fd);
     native.close(fd);
     await expectWritten(dir.join('file'));
   });
 
-  needsFileSystem('ext4')('says what failed: no space, memory that is not aligned, no file', async () => {
+  needsFileSystem('ext4')('says that there is no space, and takes nothing for a file that is not open', async () => {
     await using fs = await mountFileSystem('ext4');
     const fd = native.open(`${fs.path}/file`, O_RDWR | O_CREAT | O_DIRECT);
     try {
-      const far = Float64Array.of(0, PAGE, 0, PAGE + 1, PAGE, 8 * PAGE);
-      expectErrno('EINVAL', 'pwrite', () => native.pwriteBatch(fd, buffer, far));
       const much = Float64Array.from(Array.from({ length: 100 }, (_, i) => [0, 2 * MiB, i * 2 * MiB]).flat());
-      expectErrno('ENOSPC', 'pwrite', () => native.pwriteBatch(fd, buffer, much));
+      expectErrno('ENOSPC', 'io_submit(pwrite)', () => native.pwriteBatch(fd, buffer, much));
     } finally {
       native.close(fd);
     }
-    expectErrno('EBADF', 'pwrite', () => native.pwriteBatch(NO_FD, buffer, Float64Array.of(0, PAGE, 0)));
+    // Whoever writes them one by one then hears why.
+    expect(native.pwriteBatch(NO_FD, buffer, Float64Array.of(0, PAGE, 0))).to.equal(0);
   });
 
   it('stays inside the buffer and checks its arguments', async () => {
@@ -93,7 +104,7 @@ describe('native pwriteBatch', () => {
     expect(() => native.pwriteBatch(fd, buffer, Float64Array.of(0, 1))).to.throw(RangeError, 'three numbers each');
     expect(() => native.pwriteBatch(fd, buffer, [0, 1, 0] as never)).to.throw(TypeError, 'pieces must be');
     expectChecked(native.pwriteBatch, [fd, buffer, new Float64Array()], ['fd']);
-    native.pwriteBatch(fd, buffer, new Float64Array());
+    expect(native.pwriteBatch(fd, buffer, new Float64Array())).to.equal(0);
     native.close(fd);
     expect((await readFile(dir.join('file'))).length).to.equal(0);
   });

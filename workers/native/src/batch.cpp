@@ -39,72 +39,46 @@ struct Piece {
   off_t position;
 };
 
-int WriteFully(int fd, Piece piece) {
-  while (piece.length > 0) {
-    const ssize_t count = RetryInterrupted([&] { return pwrite(fd, piece.data, piece.length, piece.position); });
-    if (count == -1) return errno;
-    if (count == 0) return EIO;
-    piece.data += count;
-    piece.length -= static_cast<size_t>(count);
-    piece.position += count;
-  }
-  return 0;
-}
+enum class Outcome { kWritten, kShort, kFailed };
 
-// Waits for so many of those that were submitted. Returns the first error of any, 0: none.
-int Collect(aio_context_t context, int fd, const std::vector<Piece>& pieces, size_t submitted) {
+// Waits for all that were submitted. On kFailed errno tells the first error.
+Outcome Collect(aio_context_t context, const std::vector<Piece>& pieces, size_t submitted) {
   int failed = 0;
-  std::vector<io_event> events(kMost);
+  bool complete = true;
+  std::vector<io_event> events(submitted);
   for (size_t ended = 0; ended < submitted;) {
     // Never given up: until the kernel says so, it still reads from the buffer.
-    const long count = syscall(SYS_io_getevents, context, 1, kMost, events.data(), nullptr);
+    const long count = syscall(SYS_io_getevents, context, 1, static_cast<long>(submitted), events.data(), nullptr);
     if (count == -1) continue;  // EINTR is all that it can be
     for (long i = 0; i < count; i++) {
-      const Piece& piece = pieces[events[i].data];
       const int64_t result = events[i].res;
-      if (result < 0) {
-        if (failed == 0) failed = static_cast<int>(-result);
-      } else if (static_cast<size_t>(result) < piece.length) {
-        const int error = WriteFully(fd, {piece.data + result, piece.length - result, piece.position + result});
-        if (failed == 0) failed = error;
-      }
+      if (result < 0 && failed == 0) failed = static_cast<int>(-result);
+      if (result >= 0 && static_cast<size_t>(result) < pieces[events[i].data].length) complete = false;
     }
     ended += static_cast<size_t>(count);
   }
-  return failed;
+  errno = failed;
+  return failed != 0 ? Outcome::kFailed : complete ? Outcome::kWritten : Outcome::kShort;
 }
 
-int WriteAll(int fd, const std::vector<Piece>& pieces) {
-  static thread_local Context own;
-  const aio_context_t context = own.Get();
-  for (size_t first = 0; first < pieces.size();) {
-    const size_t count = pieces.size() - first < kMost ? pieces.size() - first : kMost;
-    std::vector<iocb> requests(count);
-    std::vector<iocb*> pointers(count);
-    for (size_t i = 0; i < count; i++) {
-      const Piece& piece = pieces[first + i];
-      iocb& request = requests[i];
-      request.aio_data = first + i;
-      request.aio_lio_opcode = IOCB_CMD_PWRITE;
-      request.aio_fildes = static_cast<uint32_t>(fd);
-      request.aio_buf = reinterpret_cast<uint64_t>(piece.data);
-      request.aio_nbytes = piece.length;
-      request.aio_offset = piece.position;
-      pointers[i] = &request;
-    }
-    long submitted = context == 0 ? 0 : syscall(SYS_io_submit, context, static_cast<long>(count), pointers.data());
-    if (submitted < 0) submitted = 0;
-    const int error = Collect(context, fd, pieces, static_cast<size_t>(submitted));
-    if (error != 0) return error;
-    if (submitted == 0) {
-      // Not taken: one by one. That says what is wrong, where anything is.
-      const int failed = WriteFully(fd, pieces[first]);
-      if (failed != 0) return failed;
-      submitted = 1;
-    }
-    first += static_cast<size_t>(submitted);
+// One io_submit, no other call that writes: whoever must not write any more is asked between two of them.
+// Returns how many it took.
+size_t Submit(aio_context_t context, int fd, const std::vector<Piece>& pieces) {
+  const size_t count = pieces.size() < kMost ? pieces.size() : kMost;
+  std::vector<iocb> requests(count);
+  std::vector<iocb*> pointers(count);
+  for (size_t i = 0; i < count; i++) {
+    iocb& request = requests[i];
+    request.aio_data = i;
+    request.aio_lio_opcode = IOCB_CMD_PWRITE;
+    request.aio_fildes = static_cast<uint32_t>(fd);
+    request.aio_buf = reinterpret_cast<uint64_t>(pieces[i].data);
+    request.aio_nbytes = pieces[i].length;
+    request.aio_offset = pieces[i].position;
+    pointers[i] = &request;
   }
-  return 0;
+  const long submitted = syscall(SYS_io_submit, context, static_cast<long>(count), pointers.data());
+  return submitted > 0 ? static_cast<size_t>(submitted) : 0;
 }
 
 Napi::Value PwriteBatch(const Napi::CallbackInfo& info) {
@@ -127,9 +101,13 @@ Napi::Value PwriteBatch(const Napi::CallbackInfo& info) {
     pieces.push_back({buffer.data + static_cast<size_t>(offset), static_cast<size_t>(length),
                       static_cast<off_t>(position)});
   }
-  const int error = WriteAll(fd, pieces);
-  if (error != 0) throw SystemError(info.Env(), error, "pwrite");
-  return info.Env().Undefined();
+  static thread_local Context own;
+  const aio_context_t context = own.Get();
+  const size_t submitted = context == 0 ? 0 : Submit(context, fd, pieces);
+  if (submitted == 0) return Napi::Number::New(info.Env(), 0);
+  const Outcome outcome = Collect(context, pieces, submitted);
+  if (outcome == Outcome::kFailed) throw SystemError(info.Env(), errno, "io_submit(pwrite)");
+  return Napi::Number::New(info.Env(), outcome == Outcome::kWritten ? static_cast<double>(submitted) : 0);
 }
 
 }  // namespace

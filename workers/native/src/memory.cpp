@@ -56,7 +56,8 @@ Napi::Value CopyBytes(const Napi::CallbackInfo& info) {
 Napi::Value Drop(const Napi::CallbackInfo& info) {
   const Napi::Value value = info[0];
   if (!value.IsArrayBuffer()) throw Napi::TypeError::New(info.Env(), "memory must be an ArrayBuffer");
-  value.As<Napi::ArrayBuffer>().Detach();
+  // What cannot be detached is left to the collector.
+  napi_detach_arraybuffer(info.Env(), value);
   return info.Env().Undefined();
 }
 
