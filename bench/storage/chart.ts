@@ -31,6 +31,7 @@ export function drawChart(title: string, results: readonly CaseResult[]): string
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y}" viewBox="0 0 ${WIDTH} ${y}"`,
     ' font-family="system-ui, sans-serif" font-size="12">',
+    `<title>${escapeText(title)}</title>`,
     `<rect width="${WIDTH}" height="${y}" fill="white"/>`,
     text(16, 28, title, 'font-size="16" font-weight="600"'),
     ...parts,
@@ -70,6 +71,9 @@ function drawBar(role: Series['role'], summary: Summary, y: number, scale: (ms: 
 }
 
 function text(x: number, y: number, content: string, attributes = ''): string {
-  const escaped = content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
-  return `<text x="${x.toFixed(1)}" y="${y}" ${attributes}>${escaped}</text>`;
+  return `<text x="${x.toFixed(1)}" y="${y}" ${attributes}>${escapeText(content)}</text>`;
+}
+
+function escapeText(content: string): string {
+  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
