@@ -165,8 +165,9 @@ describe('storage: an upload by a client that is tried again', function () {
     const run = attempt(1);
     const running = failure(() => runReceive(run, request));
     await plane.offered();
-    plane.failure = new FerryError('FLUSH_FAILED', 'the disk forgot');
     await plane.send(0, DATA);
+    // At once, before the next flush: one that failed earlier would stop the job, and with it what is sent.
+    plane.failure = new FerryError('FLUSH_FAILED', 'the disk forgot');
     expect((await running).code).to.equal('FLUSH_FAILED');
     expect(checkpoint?.copied).to.deep.equal([]);
   });
