@@ -20,6 +20,7 @@ const MiB = 1024 * 1024;
 const SIZE = 384 * MiB;
 const LEASE_MS = 1500;
 const ROUNDS = Number(process.env.FENCE_ROUNDS ?? 1);
+/** Of a job that is alone; a node leaves one more to short tasks. */
 const THREADS = 4;
 const SLOW = 8 * MiB;
 
@@ -36,7 +37,7 @@ describe('a node that is frozen past its lease', function () {
     await makeImage(dir.join('data.img'), SIZE, [{ start: 0, length: SIZE, seed: 1 }]);
     await makeImage(dir.join('holes.img'), SIZE, [{ start: SIZE - 64 * MiB, length: 32 * MiB, seed: 2 }]);
     storage = await shareStorage(SIZE);
-    const env = { FERRY_POOLS: 'default,a,b', FERRY_THREADS: `${THREADS}`, FERRY_CONCURRENCY: '1' };
+    const env = { FERRY_POOLS: 'default,a,b', FERRY_THREADS: `${THREADS + 1}`, FERRY_CONCURRENCY: '1' };
     fleet = await Fleet.start({ roots: [dir.path, storage.path], leaseMs: LEASE_MS, env });
     const start = (name: string, via: readonly string[]) =>
       fleet.startNode(name, { via, env: { FERRY_POOLS: `default,${name}` } });
@@ -133,8 +134,8 @@ describe('a node that is frozen past its lease', function () {
     const [frozen, other] = await runningIn(call === 'pwrite64' ? 'copying' : 'zeroing', id);
     await using trace = await traceWrites(frozen.pid, `${call}:delay_enter=2000000`);
     await fleet.api.change(id, { bandwidthBytesPerSecond: null });
-    // Each thread but the one that is left to short tasks goes on with what is copied; what is left of the zeroing is one step.
-    const least = call === 'pwrite64' ? THREADS - 1 : 1;
+    // Each of the job's threads goes on with what is copied; what is left of the zeroing is one step.
+    const least = call === 'pwrite64' ? THREADS : 1;
     await until('threads are held in their calls', () => threadsIn(frozen.pid, call) >= least);
     await freeze(trace.pid);
     let wokeMs = 0;
