@@ -5,20 +5,11 @@
  */
 import type { Range } from '../../shared/units.js';
 import type { NativeIo } from '../native/index.js';
-import { isNativeError, storageError } from './errors.js';
+import { isNativeError, REFUSALS, storageError } from './errors.js';
 import { FILE_UNIT, type SourceHandle, type TargetHandle } from './handle.js';
 
 /** Other file systems, other mounts, those that cannot share, files that are swap space or must not change. */
-const REFUSALS: readonly string[] = [
-  'EXDEV',
-  'EOPNOTSUPP',
-  'ENOTSUP',
-  'ENOTTY',
-  'ENOSYS',
-  'EINVAL',
-  'ETXTBSY',
-  'EPERM',
-];
+const CLONE_REFUSALS: readonly string[] = [...REFUSALS, 'EXDEV', 'ETXTBSY', 'EPERM'];
 
 /**
  * Makes `range` of the target the same blocks as that of the source. Blocks the thread; safe to repeat.
@@ -32,7 +23,7 @@ export function cloneBlocks(io: NativeIo, source: SourceHandle, target: TargetHa
     io.cloneRange(target.fd, range.start, source.fd, range.start, range.length);
     return true;
   } catch (thrown) {
-    if (isNativeError(thrown) && REFUSALS.includes(thrown.code)) return false;
+    if (isNativeError(thrown) && CLONE_REFUSALS.includes(thrown.code)) return false;
     throw storageError(thrown, target.path, 'clone into');
   }
 }

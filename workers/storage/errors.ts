@@ -50,6 +50,9 @@ const UNKNOWN: Readonly<Record<string, Meaning>> = {
   nbd_opt_go: ['STORAGE_DENIED', 'its server does not let us have the export'],
 };
 
+/** How kernels and file systems say that they do not know a call, or not here; EINVAL where the arguments are right. */
+export const REFUSALS: readonly string[] = ['EOPNOTSUPP', 'ENOTSUP', 'ENOTTY', 'ENOSYS', 'EINVAL'];
+
 export function isNativeError(thrown: unknown): thrown is NativeError {
   return thrown instanceof Error && 'syscall' in thrown && 'errno' in thrown && 'code' in thrown;
 }

@@ -10,7 +10,7 @@ import { end, type Range } from '../../shared/units.js';
 import type { Allocation, ZeroMethod } from '../../shared/zero-methods.js';
 import type { NativeIo } from '../native/index.js';
 import { Capabilities } from './capabilities.js';
-import { isNativeError, storageError } from './errors.js';
+import { isNativeError, REFUSALS, storageError } from './errors.js';
 import type { FdKind, FdTarget, NbdTarget, StorageKind, TargetHandle } from './handle.js';
 import { zeroNbd } from './nbd.js';
 import { zeroes } from './scratch.js';
@@ -161,7 +161,7 @@ function isRefusal(thrown: unknown, method: ZeroMethod): boolean {
   if (!isNativeError(cause)) return false;
   // Nothing refuses writing for being the wrong kind of device: it is gone.
   if (cause.code === 'ENODEV') return method !== 'write-zeroes';
-  return ['EOPNOTSUPP', 'ENOTSUP', 'ENOTTY', 'ENOSYS', 'EINVAL'].includes(cause.code);
+  return REFUSALS.includes(cause.code);
 }
 
 function punchHole(io: NativeIo, target: FdTarget, range: Range): void {
