@@ -40,17 +40,24 @@ export interface ConfinedPath {
 export async function confinePath(request: PathRequest, roots: readonly string[]): Promise<ConfinedPath> {
   const wanted = normalize(request.path);
   let canonical: string;
+  let stats: Stats;
+  let isSymlink = false;
   try {
+    stats = await lstat(wanted);
+    isSymlink = stats.isSymbolicLink();
     canonical = await realpath(wanted);
+    if (isSymlink) stats = await stat(canonical);
   } catch (cause) {
     // Outside the roots nothing is told, not even what exists there.
     const { missing } = await nearestWithin(request, wanted, roots);
     if (errnoCode(cause) !== 'ENOENT') throw lookError(request, cause);
+    if (isSymlink) {
+      // A dangling one: creating through it would write wherever it points.
+      const message = `${request.field}: ${request.path} is a symlink to something that is missing`;
+      throw new FerryError('PATH_FORBIDDEN', message, { field: request.field, path: request.path });
+    }
     return await missing();
   }
-  const stats = await stat(canonical).catch((cause) => {
-    throw lookError(request, cause);
-  });
   if (!(await withinRoots(canonical, wanted, stats.isBlockDevice(), roots))) throw forbidden(request, roots);
   const kind = stats.isFile() ? 'file' : stats.isBlockDevice() ? 'block' : null;
   if (kind === 'file' && (await isOnDevtmpfs(canonical))) throw inMemory(request);
@@ -95,11 +102,6 @@ async function confineMissing(
   directoryIsParent: boolean,
 ): Promise<ConfinedPath> {
   const details = { field: request.field, path: request.path };
-  if ((await lstat(wanted).catch(() => undefined)) !== undefined) {
-    // A dangling symlink: creating through it would write wherever it points.
-    const message = `${request.field}: ${request.path} is a symlink to something that is missing`;
-    throw new FerryError('PATH_FORBIDDEN', message, details);
-  }
   if (request.mayCreate && (await isOnDevtmpfs(directory))) throw inMemory(request);
   if (request.mayCreate && directoryIsParent) return { path: join(directory, basename(wanted)), kind: null, size: 0 };
   const what = request.mayCreate ? `the directory ${dirname(wanted)}` : request.path;
@@ -114,7 +116,7 @@ export async function withinRoots(
   roots: readonly string[],
 ): Promise<boolean> {
   for (const root of roots) {
-    const canonicalRoot = await realpath(root).catch(() => undefined);
+    const canonicalRoot = await canonicalOf(root);
     if (canonicalRoot === undefined) continue;
     if (isBlockDevice) {
       if (canonical === canonicalRoot) return true;
@@ -128,6 +130,20 @@ export async function withinRoots(
     }
   }
   return false;
+}
+
+/** Requests that come together look a root up once. */
+const lookups = new Map<string, Promise<string | undefined>>();
+
+function canonicalOf(root: string): Promise<string | undefined> {
+  let lookup = lookups.get(root);
+  if (lookup === undefined) {
+    lookup = realpath(root)
+      .catch(() => undefined)
+      .finally(() => lookups.delete(root));
+    lookups.set(root, lookup);
+  }
+  return lookup;
 }
 
 /** Whether only root could have put a name there: not so for /dev/shm and /dev/mqueue, which anybody writes to. */

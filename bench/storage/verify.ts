@@ -4,8 +4,10 @@
  * storage has. The source is read through it, and so is warm for whoever runs next.
  */
 import { constants, type FileHandle, open, stat } from 'node:fs/promises';
+import { unpack } from '../../shared/ranges.js';
 import { alignUp, end, MiB, type Range } from '../../shared/units.js';
 import { loadNative } from '../../workers/native/index.js';
+import { dataExtents } from '../../workers/storage/extents.js';
 import { BLOCK } from './layout.js';
 import { alignedBuffer, openDirect } from './markers.js';
 
@@ -29,8 +31,9 @@ export async function findDifference(
   if (targetSize !== size) return `it is ${targetSize} bytes long, not ${size}`;
   const from = source === null ? null : await open(source);
   const to = await openDirect(target, constants.O_RDONLY);
+  const dataIn = ({ fd }: FileHandle, path: string) => unpack(dataExtents(loadNative(), { fd, path }, size));
   try {
-    const pieces = cut(unite([...(from === null ? [] : dataRanges(from)), ...dataRanges(to)]));
+    const pieces = cut(unite([...(from === null ? [] : dataIn(from, source as string)), ...dataIn(to, target)]));
     let difference: string | null = null;
     const work = pieces.values();
     const lane = async () => {
@@ -68,18 +71,6 @@ export async function findStale(target: string, places: readonly number[]): Prom
   } finally {
     await file.close();
   }
-}
-
-function dataRanges(file: FileHandle): Range[] {
-  const io = loadNative();
-  const ranges: Range[] = [];
-  for (let start = io.seekData(file.fd, 0); start !== null; ) {
-    const stop = io.seekHole(file.fd, start);
-    if (stop === null) break;
-    ranges.push({ start, length: stop - start });
-    start = io.seekData(file.fd, stop);
-  }
-  return ranges;
 }
 
 /** Sorted, on whole blocks, those that touch made one. */

@@ -522,12 +522,14 @@ export class JobStore implements NodeJobs {
   async #schedule(id: string, kind: JobKind, pool: string, priority: number): Promise<void> {
     try {
       await this.#scheduler.add(id, kind, pool, priority);
-      await queueCall(() => this.#redis.zrem(keys.outbox, id));
     } catch (err) {
       // The record and its outbox entry are safe: the job runs when Redis is back.
       this.#log.warn({ err, job: id }, 'a job is recorded but not scheduled yet');
       this.#maintenance.soon();
+      return;
     }
+    // Nobody waits for it: what stays in the outbox is only looked at once more.
+    this.#redis.zrem(keys.outbox, id).catch((err) => this.#log.debug({ err, job: id }, 'the outbox keeps a job'));
   }
 
   async #need(id: string): Promise<JobRecord> {

@@ -52,10 +52,11 @@ export interface NativeIo {
   pwriteBatch(fd: number, buffer: Uint8Array, pieces: Float64Array): number;
   fdatasync(fd: number): void;
   ftruncate(fd: number, size: number): void;
-  /** lseek(2) SEEK_DATA: first data byte at or after `start`; null when only a hole is left (ENXIO). */
-  seekData(fd: number, start: number): number | null;
-  /** lseek(2) SEEK_HOLE: first hole at or after `start`, at the latest the end of the file; null past it (ENXIO). */
-  seekHole(fd: number, start: number): number | null;
+  /**
+   * lseek(2) SEEK_DATA and SEEK_HOLE: ranges of data in [start, stop), packed in pairs of start and length, at most so
+   * many of them; ask again from the end of the last one. Throws ENXIO when the file changed meanwhile.
+   */
+  dataRanges(fd: number, start: number, stop: number, most: number): Float64Array;
   /**
    * lseek(2) SEEK_END: the size of a file or a block device. Like the other seeks it moves the descriptor's
    * own position, which no call here uses: every read, write and copy carries its position.

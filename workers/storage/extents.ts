@@ -9,6 +9,9 @@ import { isNativeError, storageError } from './errors.js';
 import type { NbdAccess } from './handle.js';
 import { ALLOCATION_CONTEXT, blockStatus, ZERO } from './nbd.js';
 
+/** A millisecond or so. */
+const RANGES_PER_CALL = 1024;
+
 interface FdAccess {
   readonly fd: number;
   readonly path: string;
@@ -29,32 +32,27 @@ export function dataExtents(
     const status = blockStatus(io, source, size, ALLOCATION_CONTEXT, check);
     return status === null ? Float64Array.of(0, size) : dataOf(status);
   }
-  const pairs: number[] = [];
+  const found: number[] = [];
   try {
-    let position = 0;
-    while (position < size) {
-      if (pairs.length % 2048 === 0) check();
-      const start = io.seekData(source.fd, position);
-      if (start === null || start >= size) break;
-      const hole = io.seekHole(source.fd, start);
-      if (hole === null || hole <= start) {
-        // Between the two calls the file became shorter, or the range was punched out.
-        throw new FerryError('SOURCE_CHANGED', `${source.path} changed while its extents were listed`, {
-          path: source.path,
-        });
-      }
-      const stop = Math.min(hole, size);
-      pairs.push(start, stop - start);
-      position = stop;
+    for (let position = 0; ; ) {
+      check();
+      const ranges = io.dataRanges(source.fd, position, size, RANGES_PER_CALL);
+      for (const value of ranges) found.push(value);
+      if (ranges.length < RANGES_PER_CALL * 2) break;
+      position = (ranges.at(-2) as number) + (ranges.at(-1) as number);
     }
   } catch (thrown) {
+    const code = isNativeError(thrown) ? thrown.code : null;
     // A block device, or a file system that cannot tell: all of it is data.
-    if (isNativeError(thrown) && ['EINVAL', 'EOPNOTSUPP', 'ENOTSUP'].includes(thrown.code)) {
-      return Float64Array.of(0, size);
+    if (code !== null && ['EINVAL', 'EOPNOTSUPP', 'ENOTSUP'].includes(code)) return Float64Array.of(0, size);
+    if (code === 'ENXIO') {
+      throw new FerryError('SOURCE_CHANGED', `${source.path} changed while its extents were listed`, {
+        path: source.path,
+      });
     }
     throw storageError(thrown, source.path, 'list the extents of');
   }
-  return Float64Array.from(pairs);
+  return Float64Array.from(found);
 }
 
 /** Of length, flags, …: the ranges that do not read as zeroes. */

@@ -5,6 +5,6 @@ import type { TaskFunction } from './contracts.js';
 
 export const extents: TaskFunction<'extents'> = ({ handle, control }) => {
   const block = new ControlBlock(control);
-  // Not timed: two seeks an extent, each quicker than its timing, and there may be a hundred thousand.
+  // Not timed: a call makes thousands of seeks, and is none that storage is judged by.
   return dataExtents(loadNative(), handle, handle.size, () => block.check());
 };

@@ -182,7 +182,8 @@ function openRequest(type: FdKind, path: string, root: string, fileSize: number)
 
 function knowsHoles(io: NativeIo, fd: number): boolean {
   try {
-    return io.seekHole(fd, 0) !== null;
+    io.dataRanges(fd, 0, 1, 1);
+    return true;
   } catch (thrown) {
     if (isNativeError(thrown)) return false;
     throw asFerryError(thrown);

@@ -1,4 +1,4 @@
-/** seekData, seekHole, seekEnd: where data and holes of a real sparse file begin. */
+/** dataRanges, seekEnd: where data and holes of a real sparse file begin. */
 import { open } from 'node:fs/promises';
 import { expect } from 'chai';
 import { loadNative } from '../../../workers/native/index.js';
@@ -21,16 +21,15 @@ describe('native seeks', () => {
       ]);
       const fd = native.open(path, O_RDONLY);
       try {
-        expect(native.seekData(fd, 0)).to.equal(4 * MiB);
-        expect(native.seekData(fd, 4 * MiB + 5)).to.equal(4 * MiB + 5);
-        expect(native.seekHole(fd, 0)).to.equal(0);
-        expect(native.seekHole(fd, 4 * MiB)).to.equal(5 * MiB);
-        expect(native.seekData(fd, 5 * MiB)).to.equal(8 * MiB);
-        expect(native.seekHole(fd, 8 * MiB)).to.equal(10 * MiB);
+        const ranges = (...asked: [number, number, number]) => [...native.dataRanges(fd, ...asked)];
+        expect(ranges(0, 16 * MiB, 9)).to.deep.equal([4 * MiB, MiB, 8 * MiB, 2 * MiB]);
+        expect(ranges(0, 16 * MiB, 1)).to.deep.equal([4 * MiB, MiB]);
+        expect(ranges(4 * MiB + 5, 9 * MiB, 9)).to.deep.equal([4 * MiB + 5, MiB - 5, 8 * MiB, MiB]);
+        expect(ranges(0, 4 * MiB, 9)).to.deep.equal([]);
         // Nothing but a hole is left, and nothing at all.
-        expect(native.seekData(fd, 10 * MiB)).to.equal(null);
-        expect(native.seekData(fd, 16 * MiB)).to.equal(null);
-        expect(native.seekHole(fd, 16 * MiB)).to.equal(null);
+        expect(ranges(10 * MiB, 16 * MiB, 9)).to.deep.equal([]);
+        expect(ranges(16 * MiB, 17 * MiB, 9)).to.deep.equal([]);
+        expect(ranges(0, 16 * MiB, 0)).to.deep.equal([]);
         expect(native.seekEnd(fd)).to.equal(16 * MiB);
       } finally {
         native.close(fd);
@@ -38,21 +37,19 @@ describe('native seeks', () => {
     });
   }
 
-  it('seekHole at the end of data is the end of the file', async () => {
+  it('data up to the end of the file ends there', async () => {
     await using dir = await tempDir();
     await makeImage(dir.join('image'), 3 * MiB, [{ start: 0, length: 3 * MiB }]);
     const fd = native.open(dir.join('image'), O_RDONLY);
-    expect(native.seekHole(fd, 0)).to.equal(3 * MiB);
+    expect([...native.dataRanges(fd, 0, 4 * MiB, 9)]).to.deep.equal([0, 3 * MiB]);
     native.close(fd);
   });
 
   it('are EBADF without a file, and check their arguments', async () => {
-    expectErrno('EBADF', 'lseek(SEEK_DATA)', () => native.seekData(NO_FD, 0));
-    expectErrno('EBADF', 'lseek(SEEK_HOLE)', () => native.seekHole(NO_FD, 0));
+    expectErrno('EBADF', 'lseek(SEEK_DATA)', () => native.dataRanges(NO_FD, 0, 1, 1));
     expectErrno('EBADF', 'lseek(SEEK_END)', () => native.seekEnd(NO_FD));
     await using file = await open('/dev/null', 'r');
-    expectChecked(native.seekData, [file.fd, 0], ['fd', 'start']);
-    expectChecked(native.seekHole, [file.fd, 0], ['fd', 'start']);
+    expectChecked(native.dataRanges, [file.fd, 0, 1, 1], ['fd', 'start', 'stop', 'most']);
     expectChecked(native.seekEnd, [file.fd], ['fd']);
   });
 });
