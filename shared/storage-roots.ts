@@ -45,8 +45,12 @@ export async function confinePath(request: PathRequest, roots: readonly string[]
   try {
     stats = await lstat(wanted);
     isSymlink = stats.isSymbolicLink();
-    canonical = await realpath(wanted);
-    if (isSymlink) stats = await stat(canonical);
+    if (isSymlink || wanted.endsWith(sep)) {
+      canonical = await realpath(wanted);
+      stats = await stat(canonical);
+    } else {
+      canonical = join(await canonicalOf(dirname(wanted)), basename(wanted));
+    }
   } catch (cause) {
     // Outside the roots nothing is told, not even what exists there.
     const { missing } = await nearestWithin(request, wanted, roots);
@@ -84,7 +88,7 @@ async function nearestWithin(
   let existing = dirname(wanted);
   let canonical: string | undefined;
   for (;;) {
-    canonical = await realpath(existing).catch(() => undefined);
+    canonical = await canonicalOf(existing).catch(() => undefined);
     if (canonical !== undefined || existing === sep) break;
     existing = dirname(existing);
   }
@@ -116,7 +120,7 @@ export async function withinRoots(
   roots: readonly string[],
 ): Promise<boolean> {
   for (const root of roots) {
-    const canonicalRoot = await canonicalOf(root);
+    const canonicalRoot = await canonicalOf(root).catch(() => undefined);
     if (canonicalRoot === undefined) continue;
     if (isBlockDevice) {
       if (canonical === canonicalRoot) return true;
@@ -132,16 +136,14 @@ export async function withinRoots(
   return false;
 }
 
-/** Requests that come together look a root up once. */
-const lookups = new Map<string, Promise<string | undefined>>();
+const lookups = new Map<string, Promise<string>>();
 
-function canonicalOf(root: string): Promise<string | undefined> {
-  let lookup = lookups.get(root);
+/** Without symlinks. Who asks for the same directory while it is looked up gets the same answer: many requests at once do. */
+function canonicalOf(path: string): Promise<string> {
+  let lookup = lookups.get(path);
   if (lookup === undefined) {
-    lookup = realpath(root)
-      .catch(() => undefined)
-      .finally(() => lookups.delete(root));
-    lookups.set(root, lookup);
+    lookup = realpath(path).finally(() => lookups.delete(path));
+    lookups.set(path, lookup);
   }
   return lookup;
 }

@@ -83,6 +83,8 @@ export class JobStore implements NodeJobs {
   readonly #maintenance: Maintenance;
   /** Many jobs that belong together. */
   readonly batches: Batches;
+  /** Jobs that BullMQ has by now, which the outbox still names. */
+  readonly #scheduled: string[] = [];
   #closed = false;
 
   /**
@@ -528,8 +530,13 @@ export class JobStore implements NodeJobs {
       this.#maintenance.soon();
       return;
     }
-    // Nobody waits for it: what stays in the outbox is only looked at once more.
-    this.#redis.zrem(keys.outbox, id).catch((err) => this.#log.debug({ err, job: id }, 'the outbox keeps a job'));
+    if (this.#scheduled.push(id) === 1) setImmediate(() => this.#leaveOutbox());
+  }
+
+  /** Nobody waits for it: what stays in the outbox is only looked at once more. Many at once leave together. */
+  #leaveOutbox(): void {
+    const ids = this.#scheduled.splice(0);
+    this.#redis.zrem(keys.outbox, ...ids).catch((err) => this.#log.debug({ err, jobs: ids }, 'the outbox keeps jobs'));
   }
 
   async #need(id: string): Promise<JobRecord> {
