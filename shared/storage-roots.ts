@@ -5,7 +5,7 @@
  * put a name there, so its symlinks to devices are followed. Any other symlink must end inside a root.
  * Does not open anything; whoever opens must check again what it got (`workers/storage/open.ts`).
  */
-import type { Stats } from 'node:fs';
+import { lstatSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { lstat, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, normalize, sep } from 'node:path';
 import { FerryError } from './errors.js';
@@ -30,6 +30,38 @@ export interface ConfinedPath {
   readonly size: number;
 }
 
+/** How metadata is read. Failures are those of the file system. */
+export interface Look {
+  lstat(path: string): Promise<Stats>;
+  stat(path: string): Promise<Stats>;
+  /** @returns the path without symlinks */
+  realpath(path: string): Promise<string>;
+}
+
+/** For a thread that may block: several times as quick as asking another one. */
+export const BLOCKING_LOOK: Look = {
+  lstat: async (path) => lstatSync(path),
+  stat: async (path) => statSync(path),
+  realpath: async (path) => realpathSync.native(path),
+};
+
+const lookups = new Map<string, Promise<string>>();
+
+/** For the event loop, which must not wait for a server of NFS. */
+const PATIENT_LOOK: Look = {
+  lstat,
+  stat,
+  /** Who asks for a path while it is looked up gets the same answer: many requests at once name one directory. */
+  realpath(path) {
+    let lookup = lookups.get(path);
+    if (lookup === undefined) {
+      lookup = realpath(path).finally(() => lookups.delete(path));
+      lookups.set(path, lookup);
+    }
+    return lookup;
+  },
+};
+
 /**
  * Resolves a path and checks that it lies within the roots. Reads file metadata only; safe to repeat.
  * @throws FerryError PATH_FORBIDDEN      outside the roots, or there are none
@@ -37,23 +69,27 @@ export interface ConfinedPath {
  * @throws FerryError PATH_NOT_SUPPORTED  a directory, a FIFO, a socket, a character device, or the other kind of target
  * @throws FerryError STORAGE_DENIED      the operating system refuses to look
  */
-export async function confinePath(request: PathRequest, roots: readonly string[]): Promise<ConfinedPath> {
+export async function confinePath(
+  request: PathRequest,
+  roots: readonly string[],
+  look: Look = PATIENT_LOOK,
+): Promise<ConfinedPath> {
   const wanted = normalize(request.path);
   let canonical: string;
   let stats: Stats;
   let isSymlink = false;
   try {
-    stats = await lstat(wanted);
+    stats = await look.lstat(wanted);
     isSymlink = stats.isSymbolicLink();
     if (isSymlink || wanted.endsWith(sep)) {
-      canonical = await realpath(wanted);
-      stats = await stat(canonical);
+      canonical = await look.realpath(wanted);
+      stats = await look.stat(canonical);
     } else {
-      canonical = join(await canonicalOf(dirname(wanted)), basename(wanted));
+      canonical = join(await look.realpath(dirname(wanted)), basename(wanted));
     }
   } catch (cause) {
     // Outside the roots nothing is told, not even what exists there.
-    const { missing } = await nearestWithin(request, wanted, roots);
+    const { missing } = await nearestWithin(request, wanted, roots, look);
     if (errnoCode(cause) !== 'ENOENT') throw lookError(request, cause);
     if (isSymlink) {
       // A dangling one: creating through it would write wherever it points.
@@ -62,9 +98,9 @@ export async function confinePath(request: PathRequest, roots: readonly string[]
     }
     return await missing();
   }
-  if (!(await withinRoots(canonical, wanted, stats.isBlockDevice(), roots))) throw forbidden(request, roots);
+  if (!(await withinRoots(canonical, wanted, stats.isBlockDevice(), roots, look))) throw forbidden(request, roots);
   const kind = stats.isFile() ? 'file' : stats.isBlockDevice() ? 'block' : null;
-  if (kind === 'file' && (await isOnDevtmpfs(canonical))) throw inMemory(request);
+  if (kind === 'file' && (await isOnDevtmpfs(canonical, look))) throw inMemory(request);
   if (kind === null || !request.allow.includes(kind)) {
     const expected = request.allow.map((name) => (name === 'file' ? 'a regular file' : 'a block device')).join(' or ');
     throw new FerryError(
@@ -84,19 +120,20 @@ async function nearestWithin(
   request: PathRequest,
   wanted: string,
   roots: readonly string[],
+  look: Look,
 ): Promise<{ missing: () => Promise<ConfinedPath> }> {
   let existing = dirname(wanted);
   let canonical: string | undefined;
   for (;;) {
-    canonical = await canonicalOf(existing).catch(() => undefined);
+    canonical = await look.realpath(existing).catch(() => undefined);
     if (canonical !== undefined || existing === sep) break;
     existing = dirname(existing);
   }
   const directory = canonical;
-  if (directory === undefined || !(await withinRoots(directory, existing, false, roots))) {
+  if (directory === undefined || !(await withinRoots(directory, existing, false, roots, look))) {
     throw forbidden(request, roots);
   }
-  return { missing: () => confineMissing(request, wanted, directory, existing === dirname(wanted)) };
+  return { missing: () => confineMissing(request, wanted, directory, existing === dirname(wanted), look) };
 }
 
 async function confineMissing(
@@ -104,9 +141,10 @@ async function confineMissing(
   wanted: string,
   directory: string,
   directoryIsParent: boolean,
+  look: Look,
 ): Promise<ConfinedPath> {
   const details = { field: request.field, path: request.path };
-  if (request.mayCreate && (await isOnDevtmpfs(directory))) throw inMemory(request);
+  if (request.mayCreate && (await isOnDevtmpfs(directory, look))) throw inMemory(request);
   if (request.mayCreate && directoryIsParent) return { path: join(directory, basename(wanted)), kind: null, size: 0 };
   const what = request.mayCreate ? `the directory ${dirname(wanted)}` : request.path;
   throw new FerryError('PATH_NOT_FOUND', `${request.field}: ${what} does not exist`, details);
@@ -118,16 +156,17 @@ export async function withinRoots(
   wanted: string,
   isBlockDevice: boolean,
   roots: readonly string[],
+  look: Look = PATIENT_LOOK,
 ): Promise<boolean> {
   for (const root of roots) {
-    const canonicalRoot = await canonicalOf(root).catch(() => undefined);
+    const canonicalRoot = await look.realpath(root).catch(() => undefined);
     if (canonicalRoot === undefined) continue;
     if (isBlockDevice) {
       if (canonical === canonicalRoot) return true;
       // Only below /dev may a directory name devices: elsewhere a device node is somebody's trick.
       if (below(canonical, '/dev') && below(`${canonicalRoot}/`, '/dev')) {
         if (below(canonical, canonicalRoot)) return true;
-        if (below(wanted, normalize(root)) && (await isTrustedDevDirectory(dirname(wanted)))) return true;
+        if (below(wanted, normalize(root)) && (await isTrustedDevDirectory(dirname(wanted), look))) return true;
       }
     } else if (canonical === canonicalRoot || below(canonical, canonicalRoot)) {
       return true;
@@ -136,33 +175,21 @@ export async function withinRoots(
   return false;
 }
 
-const lookups = new Map<string, Promise<string>>();
-
-/** Without symlinks. Who asks for the same directory while it is looked up gets the same answer: many requests at once do. */
-function canonicalOf(path: string): Promise<string> {
-  let lookup = lookups.get(path);
-  if (lookup === undefined) {
-    lookup = realpath(path).finally(() => lookups.delete(path));
-    lookups.set(path, lookup);
-  }
-  return lookup;
-}
-
 /** Whether only root could have put a name there: not so for /dev/shm and /dev/mqueue, which anybody writes to. */
-async function isTrustedDevDirectory(path: string): Promise<boolean> {
+async function isTrustedDevDirectory(path: string, look: Look): Promise<boolean> {
   // A directory reached through a symlink is as good as whoever made the symlink.
-  if ((await realpath(path).catch(() => undefined)) !== path || !(await isOnDevtmpfs(path))) return false;
+  if ((await look.realpath(path).catch(() => undefined)) !== path || !(await isOnDevtmpfs(path, look))) return false;
   for (let directory = path; below(`${directory}/`, '/dev'); directory = dirname(directory)) {
-    const stats = await lstat(directory).catch(() => undefined);
+    const stats = await look.lstat(directory).catch(() => undefined);
     if (stats === undefined || stats.uid !== 0 || (stats.mode & 0o022) !== 0) return false;
   }
   return true;
 }
 
 /** Whether it lies on the file system of /dev itself; /dev/shm is another one. */
-async function isOnDevtmpfs(path: string): Promise<boolean> {
+async function isOnDevtmpfs(path: string, look: Look): Promise<boolean> {
   if (!below(`${path}/`, '/dev')) return false;
-  const [there, dev] = await Promise.all([stat(path), stat('/dev')]);
+  const [there, dev] = await Promise.all([look.stat(path), look.stat('/dev')]);
   return there.dev === dev.dev;
 }
 

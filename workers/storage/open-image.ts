@@ -6,7 +6,7 @@
 import { FerryError } from '../../shared/errors.js';
 import { confineNbd, type StorageLimits } from '../../shared/nbd-roots.js';
 import type { NbdAddress } from '../../shared/nbd-uri.js';
-import { confinePath } from '../../shared/storage-roots.js';
+import { BLOCKING_LOOK, confinePath } from '../../shared/storage-roots.js';
 import type { NativeIo } from '../native/index.js';
 import { queueLimits } from './block-queue.js';
 import { probeDirectIo } from './direct-io.js';
@@ -37,6 +37,7 @@ export async function openImage(io: NativeIo, request: OpenImageRequest): Promis
   const found = await confinePath(
     { path: image.path, field: 'url', allow: ['file', 'block'], mayCreate: false },
     request.roots,
+    BLOCKING_LOOK,
   );
   if (found.kind === null) throw new FerryError('PATH_NOT_FOUND', `${found.path} does not exist`, { path: found.path });
   return request.write ? await openForWriting(io, found.path, found.kind) : openForReading(io, found.path, found.kind);

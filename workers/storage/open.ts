@@ -8,7 +8,7 @@ import { basename, dirname } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ErrorCode, FerryError } from '../../shared/errors.js';
-import { type ConfinedPath, confinePath } from '../../shared/storage-roots.js';
+import { BLOCKING_LOOK, type ConfinedPath, confinePath } from '../../shared/storage-roots.js';
 import { alignDown, formatBytes } from '../../shared/units.js';
 import type { NativeIo } from '../native/index.js';
 import { queueLimits } from './block-queue.js';
@@ -30,6 +30,7 @@ export async function openSource(io: NativeIo, request: OpenSourceRequest): Prom
   const found = await confinePath(
     { path: request.path, field: 'source.path', allow: ['file', 'block'], mayCreate: false },
     request.roots,
+    BLOCKING_LOOK,
   );
   const kind = existing(found);
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = io.constants;
@@ -73,6 +74,7 @@ export async function openTarget(io: NativeIo, request: OpenTargetRequest): Prom
   const found = await confinePath(
     { path: request.path, field: 'target.path', allow: [request.type], mayCreate: request.type === 'file' },
     request.roots,
+    BLOCKING_LOOK,
   );
   const created = found.kind === null;
   const fd = created ? createFile(io, found.path) : await openExisting(io, found.path, request.type);

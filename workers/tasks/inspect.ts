@@ -3,7 +3,7 @@
  * it for a job would find, busy devices included.
  */
 import { confineNbd } from '../../shared/nbd-roots.js';
-import { confinePath } from '../../shared/storage-roots.js';
+import { BLOCKING_LOOK, confinePath } from '../../shared/storage-roots.js';
 import type { NativeIo } from '../native/index.js';
 import { queueLimits } from '../storage/block-queue.js';
 import { closeStorage } from '../storage/close.js';
@@ -32,6 +32,7 @@ export const inspect: TaskFunction<'inspect'> = async (request) => {
   const found = await confinePath(
     { path: request.path, field: 'target.path', allow: [request.type], mayCreate: request.type === 'file' },
     request.roots,
+    BLOCKING_LOOK,
   );
   const zeroMethods = ladderMethods(request.type, request.allocation);
   if (found.kind === null) {
