@@ -23,6 +23,12 @@ export interface Workload {
 
 export const WORKLOAD_LETTERS = ['a', 'b', 'c', 'd', 'e', 'f', 'r'] as const;
 
+/** One of each kind; btrfs, which writes elsewhere what is overwritten, only where blocks are shared. */
+const EVERY_KIND = [
+  ...(['loop-ext4', 'loop-tmpfs', 'file-ext4-preallocated', 'file-ext4-sparse'] as const),
+  ...(['file-xfs-preallocated', 'file-xfs-sparse'] as const),
+];
+
 const COPY = { type: 'copy', dd: true, floor: true } as const satisfies Race;
 
 /** @param scale  1, or by how much everything is smaller */
@@ -51,10 +57,7 @@ export function makeWorkloads(scale: number, seed: number): Workload[] {
       ...sparseImage,
       letter: 'a',
       title: typicalText,
-      targets: [
-        ...(['loop-ext4', 'loop-tmpfs', 'file-ext4-preallocated', 'file-ext4-sparse'] as const),
-        ...(['file-xfs-preallocated', 'file-xfs-sparse'] as const),
-      ],
+      targets: EVERY_KIND,
       quickTargets: ['loop-ext4', 'loop-tmpfs', 'file-ext4-sparse', 'file-xfs-preallocated'],
       race: COPY,
     },
@@ -62,7 +65,7 @@ export function makeWorkloads(scale: number, seed: number): Workload[] {
       ...sparseImage,
       letter: 'b',
       title: `${typicalText}: ten at once`,
-      targets: ['loop-ext4'],
+      targets: ['loop-ext4', 'file-xfs-preallocated'],
       quickTargets: ['loop-ext4'],
       count: 10,
       large: true,
@@ -73,7 +76,7 @@ export function makeWorkloads(scale: number, seed: number): Workload[] {
       ...dense(blocks(2 * GiB)),
       letter: 'c',
       title: `dense random ${formatBytes(blocks(2 * GiB))}`,
-      targets: ['loop-ext4', 'loop-tmpfs', 'file-ext4-preallocated'],
+      targets: EVERY_KIND,
       quickTargets: ['loop-ext4', 'loop-tmpfs'],
       race: COPY,
     },
@@ -83,7 +86,7 @@ export function makeWorkloads(scale: number, seed: number): Workload[] {
       content: 'zeroes',
       letter: 'd',
       title: `dense file of zeroes ${formatBytes(blocks(4 * GiB))}`,
-      targets: ['loop-ext4', 'loop-tmpfs', 'file-ext4-sparse'],
+      targets: EVERY_KIND,
       quickTargets: ['loop-ext4', 'loop-tmpfs'],
       // The floor writes what takes space in the source: that is no floor here.
       race: { ...COPY, floor: false },

@@ -2,7 +2,7 @@
 import { chmod, link, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { expect } from 'chai';
-import { confinePath, type PathRequest } from '../../../shared/storage-roots.js';
+import { BLOCKING_LOOK, confinePath, type PathRequest } from '../../../shared/storage-roots.js';
 import { lend } from '../../helpers/cleanup.js';
 import { run, runSync } from '../../helpers/command.js';
 import { failure } from '../../helpers/failure.js';
@@ -20,11 +20,15 @@ async function refusal(path: string, roots: readonly string[], kind: Kind = SOUR
   const error = await failure(() => confinePath({ path, ...kind }, roots));
   expect(error.details).to.deep.equal({ field: kind.field, path });
   expect(error.message).to.match(new RegExp(`^${kind.field}: `));
+  const blocking = await failure(() => confinePath({ path, ...kind }, roots, BLOCKING_LOOK));
+  expect(blocking.toWire()).to.deep.equal(error.toWire());
   return error.code;
 }
 
 async function found(path: string, roots: readonly string[], kind: Kind = SOURCE) {
-  return await confinePath({ path, ...kind }, roots);
+  const confined = await confinePath({ path, ...kind }, roots);
+  expect(await confinePath({ path, ...kind }, roots, BLOCKING_LOOK)).to.deep.equal(confined);
+  return confined;
 }
 
 describe('shared: confinePath', () => {
@@ -54,6 +58,18 @@ describe('shared: confinePath', () => {
   it('allows a root that is a file itself, and nothing else there', async () => {
     expect(await found(`${root}/image`, [`${root}/image`])).to.include({ kind: 'file' });
     expect(await refusal(`${root}/image2`, [`${root}/image`], FILE_TARGET)).to.equal('PATH_FORBIDDEN');
+  });
+
+  it('says the same of each path when many are asked for at once', async () => {
+    const wanted = [`${root}/image`, `${root}/sub/new`, `${root}/../srv2/image`, `${root}/none/new`];
+    const ask = (path: string) =>
+      confinePath({ path, ...FILE_TARGET }, [root, outside, '/nowhere']).then(
+        (confined) => confined.path,
+        (error) => error.code,
+      );
+    const answers = await Promise.all([...wanted, ...wanted].map(ask));
+    const expected = [`${root}/image`, `${root}/sub/new`, `${outside}/image`, 'PATH_NOT_FOUND'];
+    expect(answers).to.deep.equal([...expected, ...expected]);
   });
 
   it('allows nothing without roots, and says what to set', async () => {
