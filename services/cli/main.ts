@@ -27,7 +27,8 @@ const context: Context = {
 };
 
 try {
-  await createProgram(context).parseAsync();
+  const program = await createProgram(context, process.argv[2]);
+  await program.parseAsync();
 } catch (thrown) {
   exitCode = report(thrown);
 }
