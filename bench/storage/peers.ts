@@ -53,10 +53,8 @@ export function floorFor({ allocation, zeroingWrites = false }: TargetKind, floo
   return { ...program('floor', 'floor', command, Number), how: `floor ${command.slice(1).join(' ')}` };
 }
 
-function zeroing({ device }: TargetKind): Contestant[] {
-  return [
-    device
-      ? program('blkdiscard -z', 'peer', ['blkdiscard', '--zeroout', 'TARGET'])
-      : program('fallocate -z', 'peer', ['fallocate', '--zero-range', '--length', 'SIZE', 'TARGET']),
-  ];
+function zeroing({ device, allocation }: TargetKind): Contestant[] {
+  if (device) return [program('blkdiscard -z', 'peer', ['blkdiscard', '--zeroout', 'TARGET'])];
+  const [name, flag] = allocation === 'sparse' ? ['fallocate -p', '--punch-hole'] : ['fallocate -z', '--zero-range'];
+  return [program(name, 'peer', ['fallocate', flag, '--length', 'SIZE', 'TARGET'])];
 }

@@ -55,8 +55,9 @@ export async function makeTargets(
 ): Promise<{ targets: Target[]; home: Home }> {
   const { device, on } = kindOf(name);
   const plain = on === 'ext4' && !large && (await isExt4(stage.directory, stage.signal));
-  // Bookkeeping, and a source of its own where blocks are to be shared.
-  const room = Math.ceil(count * size * 1.03);
+  // Bookkeeping, and a source of its own where blocks are to be shared. XFS wants
+  // as much again before it says that space is reserved already.
+  const room = Math.ceil(count * size * (on === 'xfs' ? 2.1 : 1.03));
   const home = plain ? { path: stage.directory, trim: async () => {} } : await makeFileSystem(on, room, stage);
   const targets: Target[] = [];
   for (let i = 0; i < count; i += 1) {
