@@ -9,7 +9,8 @@ import { keys } from '../../shared/queue/keys.js';
 import { decodeRecord } from '../../shared/queue/record-codec.js';
 import type { JobRecord } from '../../shared/queue/records.js';
 import type { BatchRequestInput, BatchView } from '../../shared/schemas/batch.js';
-import { ENDED_STATES, type JobRequestInput, type JobState, type JobView } from '../../shared/schemas/job.js';
+import type { JobRequestInput, JobState, JobView } from '../../shared/schemas/job.js';
+import { ENDED_STATES } from '../../shared/states.js';
 import { Fleet, type FleetNode } from './fleet.js';
 import type { TestRedis } from './redis.js';
 
