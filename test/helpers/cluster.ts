@@ -37,10 +37,10 @@ export class Cluster implements AsyncDisposable {
   readonly nodes: readonly string[];
 
   static async start({ roots, nodes = ['a'], env = {} }: ClusterOptions): Promise<Cluster> {
-    const fleet = await Fleet.start({ roots, leaseMs: LEASE_MS, env: { ...QUICK, ...env } });
+    const fleet = await Fleet.withoutPrograms({ roots, leaseMs: LEASE_MS, env: { ...QUICK, ...env } });
     const cluster = new Cluster(fleet, nodes);
     try {
-      await Promise.all(nodes.map((name) => cluster.startProgram(name)));
+      await Promise.all(cluster.parts.map((part) => cluster.startProgram(part)));
       return cluster;
     } catch (error) {
       await cluster.stop();
