@@ -1,5 +1,9 @@
 /** The Express app: guards, then one handler a route, then problems for everything else. */
-import express, { type Express, type RequestHandler } from 'express';
+import type { Express, RequestHandler } from 'express';
+
+// By require() as in shared/queue/bullmq.ts.
+import express = require('express');
+
 import { FerryError } from '../../shared/errors.js';
 import type { ApiContext, Route } from './context.js';
 import { browserGuard, tokenGuard } from './guard.js';

@@ -4,7 +4,8 @@
  */
 import type { BatchDetail, BatchRecord, CreatedBatch, DiskRecord } from '../../shared/queue/batch-records.js';
 import type { BatchDiskView, BatchSummary, BatchView } from '../../shared/schemas/batch.js';
-import { ENDED_STATES, type JobState, type Progress } from '../../shared/schemas/job.js';
+import type { JobState, Progress } from '../../shared/schemas/job.js';
+import { ENDED_STATES } from '../../shared/states.js';
 import type { BatchAccepted } from './schemas.js';
 
 export function batchLinks(id: string): BatchSummary['links'] {

@@ -3,7 +3,11 @@
  * valid UTF-8, at most 1 MiB, not compressed.
  */
 import { isUtf8 } from 'node:buffer';
-import express, { type Request, type Response } from 'express';
+import type { Request, Response } from 'express';
+
+// By require() as in shared/queue/bullmq.ts.
+import express = require('express');
+
 import { FerryError, type FieldProblem } from '../../shared/errors.js';
 import { MiB } from '../../shared/units.js';
 import { invalid } from './problem.js';

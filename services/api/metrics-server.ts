@@ -3,7 +3,11 @@
  * guards as the API.
  */
 import { createServer } from 'node:http';
-import express, { type Express } from 'express';
+import type { Express } from 'express';
+
+// By require() as in shared/queue/bullmq.ts.
+import express = require('express');
+
 import { FerryError } from '../../shared/errors.js';
 import type { ApiContext } from './context.js';
 import { browserGuard, tokenGuard } from './guard.js';

@@ -5,7 +5,8 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
 import type { FerryError } from '../../shared/errors.js';
-import { ENDED_STATES, type JobState } from '../../shared/schemas/job.js';
+import type { JobState } from '../../shared/schemas/job.js';
+import { ENDED_STATES } from '../../shared/states.js';
 import { type ApiContext, whileWanted } from './context.js';
 
 export interface Versioned {

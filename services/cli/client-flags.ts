@@ -1,8 +1,6 @@
 /** Flags that every command that talks to the API has, and the client they make. */
 import { type Command, Option } from 'commander';
-import { readClientConfig } from '../../shared/config.js';
-import { ApiClient } from './api-client.js';
-import { ApiTransport } from './api-transport.js';
+import type { ApiClient } from './api-client.js';
 import type { Context } from './context.js';
 import { parseServerUrl } from './parse.js';
 
@@ -22,7 +20,12 @@ export function addClientFlags(command: Command): Command {
 }
 
 /** @throws FerryError CONFIG_INVALID */
-export function clientOf({ server }: ClientFlags, { env }: Context): ApiClient {
+export async function clientOf({ server }: ClientFlags, { env }: Context): Promise<ApiClient> {
+  const [{ readClientConfig }, { ApiClient }, { ApiTransport }] = await Promise.all([
+    import('../../shared/config.js'),
+    import('./api-client.js'),
+    import('./api-transport.js'),
+  ]);
   const config = readClientConfig(server === undefined ? env : { ...env, FERRY_API_URL: server });
   return new ApiClient(new ApiTransport(config.url, config.token));
 }

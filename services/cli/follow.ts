@@ -3,7 +3,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../../shared/errors.js';
-import { ENDED_STATES, type JobState } from '../../shared/schemas/job.js';
+import type { JobState } from '../../shared/schemas/job.js';
+import { ENDED_STATES } from '../../shared/states.js';
 import { type News, ServerUnreachable } from './api-transport.js';
 
 const WAIT_SECONDS = 20;

@@ -27,8 +27,7 @@ const context: Context = {
 };
 
 try {
-  const program = await createProgram(context, process.argv[2]);
-  await program.parseAsync();
+  await createProgram(context).parseAsync();
 } catch (thrown) {
   exitCode = report(thrown);
 }

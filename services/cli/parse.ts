@@ -3,7 +3,7 @@
  * Suffixes as in coreutils: K, M, G, T, P and KiB, MiB, … count in 1024; kB, KB, MB, GB, … in 1000.
  */
 import { InvalidArgumentError } from 'commander';
-import { Bandwidth } from '../../shared/schemas/job.js';
+import { LEAST_BANDWIDTH } from '../../shared/states.js';
 import type { Range } from '../../shared/units.js';
 
 const POWERS = 'KMGTP';
@@ -66,7 +66,7 @@ export function parseServerUrl(text: string): string {
 /** Bytes per second: a size, also written as a rate (`100MiB/s`); at least what the API takes. */
 export function parseBandwidth(text: string): number {
   const rate = parseSize(text.replace(/\/s$/, ''));
-  if (Bandwidth.safeParse(rate).success) return rate;
+  if (rate >= LEAST_BANDWIDTH) return rate;
   throw new InvalidArgumentError('Expected 64KiB a second or more; to stop a job, pause it.');
 }
 

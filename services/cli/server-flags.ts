@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { type Config, type Env, readConfig } from '../../shared/config.js';
+import type { Config, Env } from '../../shared/config.js';
 import { FerryError } from '../../shared/errors.js';
 import { parseBandwidth, parseSize } from './parse.js';
 
@@ -113,7 +113,8 @@ export function addServerFlags(command: Command): Command {
  * The configuration with the flags of `command` laid over the environment.
  * @throws FerryError CONFIG_INVALID  what is wrong is named as the person gave it: flag or variable
  */
-export function configOf(command: Command, env: Env): Config {
+export async function configOf(command: Command, env: Env): Promise<Config> {
+  const { readConfig } = await import('../../shared/config.js');
   const given = givenFlags(command);
   const overlay = Object.fromEntries(given.map(({ variable, text }) => [variable, text]));
   try {

@@ -1,18 +1,12 @@
 /**
  * Puts the services together: which parts `ferry serve`, `ferry api` and `ferry node` run, and in which
- * order they start and stop. The one place in which services meet.
+ * order they start and stop. The one place in which services meet. A part that does not run is not loaded either.
  */
 import type { Config } from '../../shared/config.js';
 import { FerryError } from '../../shared/errors.js';
 import type { Log } from '../../shared/log.js';
 import { JobStore } from '../../shared/queue/job-store.js';
-import { PlanClient } from '../../shared/queue/plans.js';
-import { Workers } from '../../workers/pool.js';
-import { startMetricsServer } from '../api/metrics-server.js';
-import { startApi } from '../api/server.js';
-import { type ImagesAddresses, startImages } from '../images/server.js';
-import { startTransferNode } from '../transfer/node.js';
-import { startEmbeddedRedis } from './embedded-redis.js';
+import type { ImagesAddresses } from '../images/server.js';
 import type { Parts } from './lifecycle.js';
 import { registerQueue, registerQueueUp } from './metrics/queue.js';
 import { createMetrics } from './metrics/registry.js';
@@ -56,6 +50,8 @@ export async function startParts(
   signal.throwIfAborted();
   const ready: { -readonly [Part in keyof Ready]: Ready[Part] } = { msg: 'ready' };
   if (composition.api) {
+    const { PlanClient } = await import('../../shared/queue/plans.js');
+    const { startApi } = await import('../api/server.js');
     const plans = new PlanClient({ redisUrl, log });
     parts.add('plans', () => plans.close());
     // `ferry serve` runs the jobs itself: what it may not touch is refused at once, even when that is everything.
@@ -65,6 +61,7 @@ export async function startParts(
     parts.add('api', () => api.close());
     ready.api = { url: api.url };
   } else if (config.metrics !== null) {
+    const { startMetricsServer } = await import('../api/metrics-server.js');
     registerQueueUp(registry, jobs, log);
     const { token } = config.api;
     const server = await startMetricsServer({ ...config.metrics, token, log, metrics: registry });
@@ -73,6 +70,9 @@ export async function startParts(
   }
   signal.throwIfAborted();
   if (composition.node) {
+    const { Workers } = await import('../../workers/pool.js');
+    const { startImages } = await import('../images/server.js');
+    const { startTransferNode } = await import('../transfer/node.js');
     const workers = new Workers({ threads: config.threads, bufferBytes: config.bufferBytes });
     parts.add('threads', () => workers.close());
     const images = await startImages({ config, log, workers, version: version() });
@@ -111,6 +111,7 @@ async function embeddedQueue(
         'set it (or --redis-url) to the same server for all, or use "ferry serve" for a single machine',
     );
   }
+  const { startEmbeddedRedis } = await import('./embedded-redis.js');
   const redis = await startEmbeddedRedis(config.dataDir, log.child({ part: 'queue-server' }), signal);
   parts.add('queue server', () => redis.stop());
   return redis.url;

@@ -4,9 +4,7 @@ import type { JobRequestInput } from '../../shared/schemas/job.js';
 import type { ClientFlags } from './client-flags.js';
 import { addClientFlags, clientOf } from './client-flags.js';
 import type { Context } from './context.js';
-import { followJob } from './following.js';
 import { parseBandwidth, parseInteger, parseLabel, parseSize } from './parse.js';
-import { planLines } from './report.js';
 import type { TargetFlags } from './targets.js';
 
 export interface SubmitFlags extends ClientFlags, TargetFlags {
@@ -61,17 +59,22 @@ export function commonOptions({ sparse, priority, bandwidth }: SubmitFlags) {
 
 /** Sends the request, or asks for its plan, and says what came of it. @returns the exit code */
 export async function submit(context: Context, request: JobRequestInput, flags: SubmitFlags): Promise<number> {
-  const client = clientOf(flags, context);
+  const client = await clientOf(flags, context);
   const { screen } = context;
   const json = flags.json === true;
   if (flags.dryRun === true) {
     const plan = await client.plan(request);
     if (json) screen.line(JSON.stringify(plan));
-    else for (const line of planLines(plan)) screen.line(line);
+    else {
+      const { planLines } = await import('./report.js');
+      for (const line of planLines(plan)) screen.line(line);
+    }
     return 0;
   }
   const job = await client.submit(request, flags.idempotencyKey);
   if (flags.follow === true) {
+    // Before the line: who reads it may interrupt us at once.
+    const { followJob } = await import('./following.js');
     if (!json) screen.line(`job ${job.id}`);
     return await followJob(context, client, job.id, { json, answered: true });
   }

@@ -5,11 +5,12 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DelayedError, type Job, UnrecoverableError, WaitingError } from 'bullmq';
+import type { Job } from 'bullmq';
 import type { TokenBucket } from 'limiter';
 import type { Config } from '../../shared/config.js';
 import { asFerryError, type FerryError } from '../../shared/errors.js';
 import type { Log } from '../../shared/log.js';
+import { DelayedError, UnrecoverableError, WaitingError } from '../../shared/queue/bullmq.js';
 import { atMost, within } from '../../shared/queue/patience.js';
 import type { JobRecord, NodeJobs, Outcome } from '../../shared/queue/records.js';
 import {

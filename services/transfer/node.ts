@@ -3,10 +3,11 @@
  * Also answers dry runs. Closing it stops taking jobs, lets what runs stop at its next system call,
  * and puts those jobs back into the queue.
  */
-import { type Job, WaitingError, Worker } from 'bullmq';
+import type { Job } from 'bullmq';
 import type { Registry } from 'prom-client';
 import type { Config } from '../../shared/config.js';
 import type { Log } from '../../shared/log.js';
+import { WaitingError, Worker } from '../../shared/queue/bullmq.js';
 import { closeRedis, createRedis, QUEUE_PREFIX, queueName } from '../../shared/queue/connection.js';
 import type { JobStore } from '../../shared/queue/job-store.js';
 import { atMost } from '../../shared/queue/patience.js';

@@ -1,13 +1,7 @@
 /** A batch as Redis keeps it: a flat hash of strings, '' for null, times in ms of the Redis clock. */
 import type { BatchCounts, BatchRequest } from '../schemas/batch.js';
-import {
-  ENDED_STATES,
-  JOB_STATES,
-  type JobError,
-  type JobPhase,
-  type JobState,
-  type Progress,
-} from '../schemas/job.js';
+import type { JobError, JobPhase, JobState, Progress } from '../schemas/job.js';
+import { ENDED_STATES, JOB_STATES } from '../states.js';
 import type { BatchDetail, BatchRecord, DiskRecord } from './batch-records.js';
 import { json, type RecordHash, text, time } from './record-codec.js';
 

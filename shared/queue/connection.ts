@@ -4,7 +4,11 @@
  * BullMQ takes these connections as they are (it cannot make its own from an ESM project).
  * Facts: BullMQ guide "Connections" (maxRetriesPerRequest) and "Failing fast when Redis is down".
  */
-import { Redis, type RedisOptions } from 'ioredis';
+import type { Redis, RedisOptions } from 'ioredis';
+
+// As in bullmq.ts.
+import ioredis = require('ioredis');
+
 import { FerryError } from '../errors.js';
 
 /** First part of every Redis key of ours and of BullMQ's. */
@@ -52,7 +56,9 @@ export function createRedis(url: string, purpose: RedisPurpose, name: string): R
     retryStrategy: (attempt: number) =>
       Math.min(50 * 2 ** Math.min(attempt - 1, 10), slowest) * (0.75 + Math.random() / 2),
   } satisfies RedisOptions;
-  const redis = url.startsWith('unix:') ? new Redis({ ...options, ...unixTarget(url) }) : new Redis(url, options);
+  const redis = url.startsWith('unix:')
+    ? new ioredis.Redis({ ...options, ...unixTarget(url) })
+    : new ioredis.Redis(url, options);
   return remembered(redis);
 }
 

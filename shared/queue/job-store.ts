@@ -12,7 +12,6 @@ import { FerryError } from '../errors.js';
 import type { Log } from '../log.js';
 import {
   type ClientOffer,
-  ENDED_STATES,
   type FinalizeRequest,
   hasClient,
   type JobError,
@@ -24,6 +23,7 @@ import {
   type Progress,
 } from '../schemas/job.js';
 import type { NodeReport, NodeView } from '../schemas/node.js';
+import { ENDED_STATES } from '../states.js';
 import { storageName } from '../storage-name.js';
 import type { Batches } from './batch-records.js';
 import { BatchStore } from './batch-store.js';

@@ -4,11 +4,12 @@
  * Errors travel as data in the answer, because BullMQ keeps only the text of a thrown one.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ConnectionOptions, type Job, Queue, QueueEvents, Worker } from 'bullmq';
+import type { ConnectionOptions, Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { asFerryError, FerryError, type WireError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { JobRequest, Plan } from '../schemas/job.js';
+import { Queue, QueueEvents, Worker } from './bullmq.js';
 import { closeRedis, createRedis, planQueueName, QUEUE_PREFIX, queueCall } from './connection.js';
 import { atMost } from './patience.js';
 

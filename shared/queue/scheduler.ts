@@ -3,11 +3,12 @@
  * It decides who runs a job next and when it is tried again; the job record decides what the job is.
  * Adding is safe to repeat: BullMQ ignores an id that it already has.
  */
-import { type ConnectionOptions, type JobState as EntryState, Queue } from 'bullmq';
+import type { ConnectionOptions, JobState as EntryState } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { FerryError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { JobKind } from '../schemas/job.js';
+import { Queue } from './bullmq.js';
 import { QUEUE_PREFIX, queueCall, queueName } from './connection.js';
 import { atMost } from './patience.js';
 

@@ -3,6 +3,7 @@
  * Every disk becomes one upload job. Sizes are bytes, times RFC 3339 in UTC.
  */
 import { z } from 'zod';
+import { ON_FAILURE } from '../states.js';
 import { JobId, PoolName, Size, Timestamp } from './common.js';
 import { JobError, JobPhase, JobState, Labels, Progress, StoredSource, Target, UploadOptions } from './job.js';
 
@@ -31,8 +32,6 @@ export const BatchVm = z
   .strictObject({ name: Name, disks: z.array(BatchDisk).min(1).max(1000), labels: Labels.default({}) })
   .meta({ id: 'BatchVm' });
 export type BatchVm = z.infer<typeof BatchVm>;
-
-export const ON_FAILURE = ['continue', 'stop'] as const;
 
 export const BatchRequest = z
   .strictObject({

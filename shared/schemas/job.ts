@@ -5,19 +5,18 @@
  */
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../errors.js';
+import { JOB_KINDS, JOB_STATES, LEAST_BANDWIDTH } from '../states.js';
 import { ALLOCATIONS, ZERO_METHODS } from '../zero-methods.js';
 import { JobId, NbdUri, PoolName, Size, StoragePath, Timestamp } from './common.js';
 
-export const JOB_STATES = ['queued', 'active', 'paused', 'completed', 'failed', 'canceled'] as const;
 export const JobState = z.enum(JOB_STATES);
 export type JobState = z.infer<typeof JobState>;
-export const ENDED_STATES: readonly JobState[] = ['completed', 'failed', 'canceled'];
 
 export const JOB_PHASES = ['opening', 'mapping', 'zeroing', 'copying', 'flushing', 'verifying'] as const;
 export const JobPhase = z.enum(JOB_PHASES);
 export type JobPhase = z.infer<typeof JobPhase>;
 
-export const JobKind = z.enum(['upload', 'zero', 'download']);
+export const JobKind = z.enum(JOB_KINDS);
 export type JobKind = z.infer<typeof JobKind>;
 
 export const FileSource = z
@@ -58,8 +57,7 @@ export type Target = z.infer<typeof Target>;
 export const Allocation = z.enum(ALLOCATIONS);
 
 export const Priority = z.number().int().min(0).max(1000);
-/** Slower than 64 KiB/s is a pause; there is one. */
-export const Bandwidth = Size.min(64 * 1024);
+export const Bandwidth = Size.min(LEAST_BANDWIDTH);
 
 export const UploadOptions = z
   .strictObject({

@@ -9,7 +9,8 @@ import { keys } from '../../shared/queue/keys.js';
 import { decodeRecord } from '../../shared/queue/record-codec.js';
 import type { JobRecord } from '../../shared/queue/records.js';
 import type { BatchRequestInput, BatchView } from '../../shared/schemas/batch.js';
-import { ENDED_STATES, type JobRequestInput, type JobState, type JobView } from '../../shared/schemas/job.js';
+import type { JobRequestInput, JobState, JobView } from '../../shared/schemas/job.js';
+import { ENDED_STATES } from '../../shared/states.js';
 import { Fleet, type FleetNode } from './fleet.js';
 import type { TestRedis } from './redis.js';
 
@@ -36,10 +37,10 @@ export class Cluster implements AsyncDisposable {
   readonly nodes: readonly string[];
 
   static async start({ roots, nodes = ['a'], env = {} }: ClusterOptions): Promise<Cluster> {
-    const fleet = await Fleet.start({ roots, leaseMs: LEASE_MS, env: { ...QUICK, ...env } });
+    const fleet = await Fleet.withoutPrograms({ roots, leaseMs: LEASE_MS, env: { ...QUICK, ...env } });
     const cluster = new Cluster(fleet, nodes);
     try {
-      await Promise.all(nodes.map((name) => cluster.startProgram(name)));
+      await Promise.all(cluster.parts.map((part) => cluster.startProgram(part)));
       return cluster;
     } catch (error) {
       await cluster.stop();

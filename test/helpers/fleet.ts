@@ -37,9 +37,14 @@ export class Fleet implements AsyncDisposable {
 
   /** Starts the API; nodes are started one by one. */
   static async start(options: FleetOptions, place: Place = {}): Promise<Fleet> {
-    const fleet = new Fleet(options, options.redis ?? (await TestRedis.start()));
+    const fleet = await Fleet.withoutPrograms(options);
     await fleet.startApi(place);
     return fleet;
+  }
+
+  /** Starts Redis only. */
+  static async withoutPrograms(options: FleetOptions): Promise<Fleet> {
+    return new Fleet(options, options.redis ?? (await TestRedis.start()));
   }
 
   private constructor(options: FleetOptions, redis: TestRedis) {

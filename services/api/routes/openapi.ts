@@ -1,6 +1,5 @@
 /** GET /openapi.json: this API, described. */
 import type { ApiContext, Route } from '../context.js';
-import { openApiDocument } from '../openapi.js';
 
 export function openApi({ config, version }: ApiContext, others: readonly Route[]): Route {
   const self: Route = {
@@ -15,9 +14,15 @@ export function openApi({ config, version }: ApiContext, others: readonly Route[
       },
     },
     async handle(_context, _request, response) {
-      response.type('application/json').send(text);
+      text ??= describe();
+      response.type('application/json').send(await text);
     },
   };
-  const text = JSON.stringify(openApiDocument([...others, self], version, config.api.token !== null));
+  // Made when somebody asks: few do, and a server that starts should not wait for it.
+  let text: Promise<string> | undefined;
+  const describe = async () => {
+    const { openApiDocument } = await import('../openapi-document.js');
+    return JSON.stringify(openApiDocument([...others, self], version, config.api.token !== null));
+  };
   return self;
 }

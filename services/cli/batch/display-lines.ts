@@ -3,7 +3,8 @@
  * and one for each VM of several disks.
  */
 import type { BatchView, BatchVmView } from '../../../shared/schemas/batch.js';
-import { ENDED_STATES, type JobState } from '../../../shared/schemas/job.js';
+import type { JobState } from '../../../shared/schemas/job.js';
+import { ENDED_STATES } from '../../../shared/states.js';
 import { formatBytes } from '../../../shared/units.js';
 import type { Screen } from '../context.js';
 import type { Display } from '../display.js';

@@ -1,6 +1,6 @@
 /** Whole batches and lists of them as text for people: lines to print, one string each. */
 import type { BatchDiskView, BatchSummary, BatchView } from '../../../shared/schemas/batch.js';
-import { JOB_STATES } from '../../../shared/schemas/job.js';
+import { JOB_STATES } from '../../../shared/states.js';
 import { formatBytes } from '../../../shared/units.js';
 import { adviceFor } from '../failure.js';
 import { plainTable, rows, trimRight } from '../report.js';

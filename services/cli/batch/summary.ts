@@ -1,6 +1,7 @@
 /** A batch and its VMs in few numbers, as people count them. Pure functions; nothing here prints. Sizes are bytes. */
 import type { BatchDiskView, BatchView, BatchVmView } from '../../../shared/schemas/batch.js';
-import { ENDED_STATES, JOB_STATES, type JobError, type JobState, type Progress } from '../../../shared/schemas/job.js';
+import type { JobError, JobState, Progress } from '../../../shared/schemas/job.js';
+import { ENDED_STATES, JOB_STATES } from '../../../shared/states.js';
 import { formatBytes } from '../../../shared/units.js';
 import { formatRate, jobStage } from '../words.js';
 

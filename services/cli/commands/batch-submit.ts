@@ -1,7 +1,6 @@
 /** `ferry batch submit PLAN`: imports the disks of many VMs as a plan file says. */
 import { type Command, Option } from 'commander';
-import { ON_FAILURE } from '../../../shared/schemas/batch.js';
-import { followBatch } from '../batch/following.js';
+import { ON_FAILURE } from '../../../shared/states.js';
 import { addClientFlags, type ClientFlags, clientOf } from '../client-flags.js';
 import type { Context } from '../context.js';
 import { parseInteger } from '../parse.js';
@@ -38,7 +37,7 @@ export function addSubmit(batch: Command, context: Context): void {
 /** @returns the exit code */
 async function submit(context: Context, file: string, flags: SubmitFlags): Promise<number> {
   const { screen } = context;
-  const client = clientOf(flags, context);
+  const client = await clientOf(flags, context);
   // Loaded here only: no other command reads YAML.
   const { readPlan } = await import('../plan/read.js');
   const plan = await readPlan(file, overrides(flags));
@@ -48,6 +47,8 @@ async function submit(context: Context, file: string, flags: SubmitFlags): Promi
   });
   const json = flags.json === true;
   if (flags.follow === true) {
+    // Before the line: who reads it may interrupt us at once.
+    const { followBatch } = await import('../batch/following.js');
     if (!json) screen.line(`batch ${batch.id}: ${disksOf(batch.disks, plan.request.vms.length)}`);
     return await followBatch(context, client, batch.id, { json, answered: true });
   }

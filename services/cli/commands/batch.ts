@@ -1,8 +1,6 @@
 /** `ferry batch …`: what can be done with one batch. */
 import type { Command } from 'commander';
 import type { BatchSummary } from '../../../shared/schemas/batch.js';
-import { followBatch } from '../batch/following.js';
-import { batchLines } from '../batch/report.js';
 import { addClientFlags, type ClientFlags, clientOf } from '../client-flags.js';
 import type { Context } from '../context.js';
 import { count } from '../words.js';
@@ -33,13 +31,16 @@ function addStatus(batch: Command, context: Context): void {
     .argument('<ID>', ID)
     .option('--follow', 'show it until it ends; the exit code says how');
   addClientFlags(command).action(async (id: string, flags: FollowFlags) => {
-    const client = clientOf(flags, context);
+    const client = await clientOf(flags, context);
     const json = flags.json === true;
-    if (flags.follow === true)
+    if (flags.follow === true) {
+      const { followBatch } = await import('../batch/following.js');
       return context.exitWith(await followBatch(context, client, id, { json, answered: false }));
+    }
     const view = await client.batches.batch(id);
-    if (json) context.screen.line(JSON.stringify(view));
-    else for (const line of batchLines(view)) context.screen.line(line);
+    if (json) return context.screen.line(JSON.stringify(view));
+    const { batchLines } = await import('../batch/report.js');
+    for (const line of batchLines(view)) context.screen.line(line);
   });
 }
 
@@ -52,14 +53,16 @@ function addTold(
 ): void {
   const command = batch.command(what).description(description).argument('<ID>', ID);
   addClientFlags(command).action(async (id: string, flags: ClientFlags) => {
-    tell(context, flags, await clientOf(flags, context).batches.tell(id, what), outcome);
+    const { batches } = await clientOf(flags, context);
+    tell(context, flags, await batches.tell(id, what), outcome);
   });
 }
 
 function addCancel(batch: Command, context: Context): void {
   const command = batch.command('cancel').description('cancel what has not ended of a batch').argument('<ID>', ID);
   addClientFlags(command).action(async (id: string, flags: ClientFlags) => {
-    tell(context, flags, await clientOf(flags, context).batches.cancel(id), ({ state, counts }) =>
+    const { batches } = await clientOf(flags, context);
+    tell(context, flags, await batches.cancel(id), ({ state, counts }) =>
       state === 'canceled' ? 'is canceled' : `will stop: ${count(counts.active, 'disk')} will end at the next step`,
     );
   });
@@ -72,11 +75,13 @@ function addRetry(batch: Command, context: Context): void {
     .argument('<ID>', ID)
     .option('--follow', 'show it until it ends; the exit code says how');
   addClientFlags(command).action(async (id: string, flags: FollowFlags) => {
-    const client = clientOf(flags, context);
+    const client = await clientOf(flags, context);
     const json = flags.json === true;
     const summary = await client.batches.tell(id, 'retry');
-    if (flags.follow === true)
+    if (flags.follow === true) {
+      const { followBatch } = await import('../batch/following.js');
       return context.exitWith(await followBatch(context, client, id, { json, answered: true }));
+    }
     tell(context, flags, summary, ({ state, counts }) => `is ${state}: ${count(counts.queued, 'disk')} wait`);
   });
 }

@@ -1,7 +1,6 @@
 /** `ferry batches`: all batches, newest first. */
 import { type Command, Option } from 'commander';
-import { JOB_STATES } from '../../../shared/schemas/job.js';
-import { batchTable } from '../batch/report.js';
+import { JOB_STATES } from '../../../shared/states.js';
 import type { BatchFilter } from '../batch-client.js';
 import { addClientFlags, type ClientFlags, clientOf } from '../client-flags.js';
 import type { Context } from '../context.js';
@@ -16,14 +15,15 @@ export function addBatches(program: Command, context: Context): void {
     .option('--pool <NAME>', 'only batches of this pool')
     .addOption(new Option('--limit <N>', 'at most so many').argParser(parseInteger(1, 1_000_000)).default(50));
   addClientFlags(command).action(async (flags: ClientFlags & BatchFilter) => {
-    const client = clientOf(flags, context).batches;
+    const { batches: client } = await clientOf(flags, context);
     const { state, pool } = flags;
     const batches = await collectPages(flags.limit, async (limit, cursor) => {
       const page = await client.list({ state, pool, limit, cursor });
       return { items: page.batches, nextCursor: page.nextCursor };
     });
     if (flags.json === true) return context.screen.line(JSON.stringify({ batches }));
-    if (batches.length > 0) return context.screen.line(batchTable(batches));
-    context.screen.note('no batches');
+    if (batches.length === 0) return context.screen.note('no batches');
+    const { batchTable } = await import('../batch/report.js');
+    context.screen.line(batchTable(batches));
   });
 }

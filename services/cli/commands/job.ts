@@ -2,8 +2,6 @@
 import type { Command } from 'commander';
 import { addClientFlags, type ClientFlags, clientOf } from '../client-flags.js';
 import type { Context } from '../context.js';
-import { followJob } from '../following.js';
-import { jobLines } from '../report.js';
 
 interface FollowFlags extends ClientFlags {
   readonly follow?: true;
@@ -18,19 +16,24 @@ export function addJob(program: Command, context: Context): void {
     .argument('<ID>', ID)
     .option('--follow', 'show it until it ends; the exit code says how');
   addClientFlags(command).action(async (id: string, flags: FollowFlags) => {
-    const client = clientOf(flags, context);
+    const client = await clientOf(flags, context);
     const json = flags.json === true;
-    if (flags.follow === true) return context.exitWith(await followJob(context, client, id, { json, answered: false }));
+    if (flags.follow === true) {
+      const { followJob } = await import('../following.js');
+      return context.exitWith(await followJob(context, client, id, { json, answered: false }));
+    }
     const job = await client.job(id);
-    if (json) context.screen.line(JSON.stringify(job));
-    else for (const line of jobLines(job)) context.screen.line(line);
+    if (json) return context.screen.line(JSON.stringify(job));
+    const { jobLines } = await import('../report.js');
+    for (const line of jobLines(job)) context.screen.line(line);
   });
 }
 
 export function addCancel(program: Command, context: Context): void {
   const command = program.command('cancel').description('cancel a job that has not ended').argument('<ID>', ID);
   addClientFlags(command).action(async (id: string, flags: ClientFlags) => {
-    const job = await clientOf(flags, context).cancel(id);
+    const client = await clientOf(flags, context);
+    const job = await client.cancel(id);
     if (flags.json === true) return context.screen.line(JSON.stringify(job));
     const outcome = job.state === 'canceled' ? 'is canceled' : 'will stop at its next step';
     context.screen.line(`job ${job.id} ${outcome}`);
@@ -44,10 +47,13 @@ export function addRetry(program: Command, context: Context): void {
     .argument('<ID>', ID)
     .option('--follow', 'show it until it ends; the exit code says how');
   addClientFlags(command).action(async (id: string, flags: FollowFlags) => {
-    const client = clientOf(flags, context);
+    const client = await clientOf(flags, context);
     const json = flags.json === true;
     const job = await client.tell(id, 'retry');
-    if (flags.follow === true) return context.exitWith(await followJob(context, client, id, { json, answered: true }));
+    if (flags.follow === true) {
+      const { followJob } = await import('../following.js');
+      return context.exitWith(await followJob(context, client, id, { json, answered: true }));
+    }
     context.screen.line(json ? JSON.stringify(job) : `job ${job.id} is ${job.state}`);
   });
 }

@@ -4,7 +4,6 @@ import { type Command, Option } from 'commander';
 import type { JobPatch } from '../../../shared/schemas/job.js';
 import { addClientFlags, type ClientFlags, clientOf } from '../client-flags.js';
 import type { Context } from '../context.js';
-import { followJob } from '../following.js';
 import { parseBandwidthOrNone, parseInteger } from '../parse.js';
 import { bandwidthOf, formatRate } from '../words.js';
 
@@ -13,7 +12,8 @@ const ID = 'as "ferry import" and "ferry jobs" print it';
 export function addPause(program: Command, context: Context): void {
   const command = program.command('pause').description('stop a job for now; it keeps what it did').argument('<ID>', ID);
   addClientFlags(command).action(async (id: string, flags: ClientFlags) => {
-    const job = await clientOf(flags, context).tell(id, 'pause');
+    const client = await clientOf(flags, context);
+    const job = await client.tell(id, 'pause');
     if (flags.json === true) return context.screen.line(JSON.stringify(job));
     const outcome = job.state === 'paused' ? 'is paused' : 'will pause at its next step';
     context.screen.line(`job ${job.id} ${outcome}`);
@@ -27,10 +27,13 @@ export function addResume(program: Command, context: Context): void {
     .argument('<ID>', ID)
     .option('--follow', 'show it until it ends; the exit code says how');
   addClientFlags(command).action(async (id: string, flags: ClientFlags & { follow?: true }) => {
-    const client = clientOf(flags, context);
+    const client = await clientOf(flags, context);
     const json = flags.json === true;
     const job = await client.tell(id, 'resume');
-    if (flags.follow === true) return context.exitWith(await followJob(context, client, id, { json, answered: true }));
+    if (flags.follow === true) {
+      const { followJob } = await import('../following.js');
+      return context.exitWith(await followJob(context, client, id, { json, answered: true }));
+    }
     context.screen.line(json ? JSON.stringify(job) : `job ${job.id} is ${job.state}`);
   });
 }
@@ -56,7 +59,8 @@ export function addSet(program: Command, context: Context): void {
   addClientFlags(command).action(async (id: string, flags: SetFlags) => {
     const patch = patchOf(flags);
     if (Object.keys(patch).length === 0) command.error('error: nothing to change: give --bandwidth or --priority');
-    const job = await clientOf(flags, context).change(id, patch);
+    const client = await clientOf(flags, context);
+    const job = await client.change(id, patch);
     if (flags.json === true) return context.screen.line(JSON.stringify(job));
     const { priority } = job.options;
     const limit = bandwidthOf(job);

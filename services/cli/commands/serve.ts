@@ -1,6 +1,5 @@
 /** `ferry serve`, `ferry api`, `ferry node`: the servers. All three are the same modules, composed differently. */
 import type { Command } from 'commander';
-import { createLog } from '../../../shared/log.js';
 import type { Context } from '../context.js';
 import { EXIT } from '../exit-codes.js';
 import { runUntilSignal } from '../lifecycle.js';
@@ -27,12 +26,13 @@ export function addServers(program: Command, context: Context): void {
 
 function add(program: Command, context: Context, name: string, description: string, composition: Composition): void {
   addServerFlags(program.command(name).description(description)).action(async (_options, command: Command) => {
-    const config = configOf(command, context.env);
+    const config = await configOf(command, context.env);
+    // All of this is loaded here only: no other command needs a log, Express or BullMQ.
+    const { createLog } = await import('../../../shared/log.js');
     const log = createLog(config.logLevel);
     const code = await runUntilSignal(
       log,
       async (parts, signal) => {
-        // Loaded here only: a client command need not wait for Express and BullMQ.
         const { startParts } = await import('../serving.js');
         const ready = await startParts(composition, config, log, parts, signal);
         // The only line on stdout: who started us waits for it.

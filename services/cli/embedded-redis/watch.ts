@@ -5,7 +5,10 @@
  */
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
+
+// By require() as in shared/queue/bullmq.ts.
+import ioredis = require('ioredis');
 
 const OURS = 'ferry-';
 const LEAVING = `${OURS}leaving`;
@@ -17,7 +20,7 @@ export class ServerWatch {
 
   /** @throws Error when the server cannot be reached; it is tried once */
   static async open(socketPath: string, onGone: () => void): Promise<ServerWatch> {
-    const redis = new Redis({
+    const redis = new ioredis.Redis({
       path: socketPath,
       lazyConnect: true,
       retryStrategy: () => null,

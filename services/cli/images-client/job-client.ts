@@ -4,7 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../../../shared/errors.js';
-import { ENDED_STATES, type FinalizeRequest, type JobView } from '../../../shared/schemas/job.js';
+import type { FinalizeRequest, JobView } from '../../../shared/schemas/job.js';
+import { ENDED_STATES } from '../../../shared/states.js';
 import type { ApiClient } from '../api-client.js';
 
 /** As long as the CLI waits for a server that restarts. */

@@ -7,8 +7,8 @@ import type { Log } from '../../../shared/log.js';
 import type { PoolDepth } from '../../../shared/queue/depth.js';
 import type { JobStore } from '../../../shared/queue/job-store.js';
 import { within } from '../../../shared/queue/patience.js';
-import { JOB_STATES } from '../../../shared/schemas/job.js';
 import { NODE_STATES, type NodeView } from '../../../shared/schemas/node.js';
+import { JOB_STATES } from '../../../shared/states.js';
 
 /** Prometheus waits for 10 s by default; the rest of the answer must not be lost to a Redis that hangs. */
 const PATIENCE_MS = 3000;

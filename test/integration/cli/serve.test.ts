@@ -94,11 +94,13 @@ describe('ferry serve', function () {
   });
 
   it('loses no job when it is killed: after a restart they complete', async () => {
-    const first = await serve();
+    // What the first one held is free again when its lease is over.
+    const env = { FERRY_LEASE_MS: '1500' };
+    const first = await serve(env);
     const targets = Array.from({ length: 6 }, (_, index) => join(directory, `target-${index}.img`));
     const submitted = await Promise.all(targets.map((target) => submit(first.url, image, target)));
     await first.program.end('SIGKILL');
-    const second = await serve();
+    const second = await serve(env);
     for (const [index, id] of submitted.entries()) {
       const { code, stderr } = await run(FERRY, ['job', id, '--follow', '--server', second.url]);
       expect(code, stderr).to.equal(0);

@@ -3,7 +3,8 @@ import { expect } from 'chai';
 import { batchProgress, batchSummary, batchView, vmState } from '../../../services/api/batch-view.js';
 import type { BatchDetail, DiskRecord } from '../../../shared/queue/batch-records.js';
 import { BatchSummary, BatchView } from '../../../shared/schemas/batch.js';
-import { ENDED_STATES, JOB_STATES, type JobState, type Progress } from '../../../shared/schemas/job.js';
+import type { JobState, Progress } from '../../../shared/schemas/job.js';
+import { ENDED_STATES, JOB_STATES } from '../../../shared/states.js';
 import { Seeded } from '../../helpers/seeded.js';
 
 type Disk = Pick<DiskRecord, 'state' | 'progress'>;

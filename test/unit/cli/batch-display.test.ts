@@ -5,7 +5,7 @@ import { BatchLineDisplay } from '../../../services/cli/batch/display-lines.js';
 import { layOut } from '../../../services/cli/batch/layout.js';
 import { batchEndLines, batchLines, batchTable, failureLines } from '../../../services/cli/batch/report.js';
 import { summarizeVm } from '../../../services/cli/batch/summary.js';
-import { nodeTable } from '../../../services/cli/commands/nodes.js';
+import { nodeTable } from '../../../services/cli/node-table.js';
 import type { BatchVmView } from '../../../shared/schemas/batch.js';
 import type { NodeView } from '../../../shared/schemas/node.js';
 import { GiB, MiB } from '../../../shared/units.js';

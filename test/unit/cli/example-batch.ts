@@ -1,6 +1,7 @@
 /** A batch as the API shows it, for tests that only look at it. */
 import type { BatchDiskView, BatchView, BatchVmView } from '../../../shared/schemas/batch.js';
-import { JOB_STATES, type JobState } from '../../../shared/schemas/job.js';
+import type { JobState } from '../../../shared/schemas/job.js';
+import { JOB_STATES } from '../../../shared/states.js';
 import { exampleProgress } from './example-job.js';
 
 const ID = '01a20593-8e73-76f8-a0cc-faed16ae8400';
