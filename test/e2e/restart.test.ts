@@ -58,7 +58,7 @@ describe('a service that ends while jobs run', function () {
 
   needsTracing('after kill -9 runs what was queued and what was running', async () => {
     // What the first one held is free again when its lease is over.
-    const env = { FERRY_CONCURRENCY: '1', FERRY_LEASE_MS: '1500' };
+    const env = { FERRY_CONCURRENCY: '1', FERRY_LEASE_MS: '3000' };
     const first = await startService({ roots: [dir.path], dataDir, env });
     const slow = await injectFaults(first.pid, 'pwrite64:delay_enter=50000');
     const names = ['a.img', 'b.img', 'c.img', 'd.img'];

@@ -95,7 +95,7 @@ describe('ferry serve', function () {
 
   it('loses no job when it is killed: after a restart they complete', async () => {
     // What the first one held is free again when its lease is over.
-    const env = { FERRY_LEASE_MS: '1500' };
+    const env = { FERRY_LEASE_MS: '3000' };
     const first = await serve(env);
     const targets = Array.from({ length: 6 }, (_, index) => join(directory, `target-${index}.img`));
     const submitted = await Promise.all(targets.map((target) => submit(first.url, image, target)));

@@ -1,7 +1,9 @@
 /** The pool of threads: the one seam where errors become plain data and errors again, and its ends. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import { getPriority } from 'node:os';
 import { expect } from 'chai';
 import { FerryError } from '../../../shared/errors.js';
 import { MiB } from '../../../shared/units.js';
@@ -22,6 +24,20 @@ describe('workers: pool', function () {
     workers = new Workers({ threads: 2, bufferBytes: 4 * MiB });
   });
   afterEach(() => workers.close());
+
+  it('lets the event loop go first: its threads are nicer, it stays as it is', async () => {
+    await workers.ready();
+    const niceness = (task: string) => {
+      // Field 19 of proc_pid_stat(5); the name in parentheses may hold spaces.
+      const text = readFileSync(`/proc/self/task/${task}/stat`, 'latin1');
+      return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[16]);
+    };
+    const own = niceness(String(process.pid));
+    const nicer = readdirSync('/proc/self/task').filter((task) => niceness(task) === Math.min(19, own + 5));
+    expect(own).to.equal(getPriority());
+    // In a sandbox that refuses it they are equal, but the tests run in none.
+    expect(nicer).to.have.length(2);
+  });
 
   it("rebuilds a task's error: class, code, details, status", async () => {
     const error = await failure(() => workers.run('openSource', { path: '/no/such', roots: ['/no'] }));
