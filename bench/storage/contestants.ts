@@ -53,7 +53,7 @@ export function program(
       const files = await Promise.all(targets.map(({ path }) => open(path, 'r+')));
       const before = performance.now();
       try {
-        const said = await Promise.all(
+        const ends = await Promise.allSettled(
           targets.map(async (target, i) => {
             const [file, ...args] = command.map((argument) => fill(argument, source, target));
             const { stdout } = await run(file as string, args, { signal });
@@ -62,6 +62,11 @@ export function program(
           }),
         );
         const ms = performance.now() - before;
+        // None of them may still write when the next one is timed.
+        const said = ends.map((end) => {
+          if (end.status === 'rejected') throw end.reason;
+          return end.value;
+        });
         return { ms: ownMs !== undefined && said.length === 1 ? ownMs(said[0] as string) : ms };
       } finally {
         await Promise.all(files.map((file) => file.close()));

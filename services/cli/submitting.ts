@@ -71,12 +71,12 @@ export async function submit(context: Context, request: JobRequestInput, flags: 
     }
     return 0;
   }
+  // Before the job is there: from then on nothing may come between it and the line that names it.
+  const following = flags.follow === true ? await import('./following.js') : null;
   const job = await client.submit(request, flags.idempotencyKey);
-  if (flags.follow === true) {
-    // Before the line: who reads it may interrupt us at once.
-    const { followJob } = await import('./following.js');
+  if (following !== null) {
     if (!json) screen.line(`job ${job.id}`);
-    return await followJob(context, client, job.id, { json, answered: true });
+    return await following.followJob(context, client, job.id, { json, answered: true });
   }
   screen.line(json ? JSON.stringify(job) : `job ${job.id} is ${job.state}`);
   if (screen.terminal && !json) screen.note(`Follow it with "ferry job ${job.id} --follow"`);

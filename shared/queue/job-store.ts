@@ -533,7 +533,10 @@ export class JobStore implements NodeJobs {
     if (this.#scheduled.push(id) === 1) setImmediate(() => this.#leaveOutbox());
   }
 
-  /** Nobody waits for it: what stays in the outbox is only looked at once more. Many at once leave together. */
+  /**
+   * Nobody waits for it: what stays in the outbox is only looked at once more. Many at once leave together. A job that ended and
+   * was tried again within these milliseconds leaves it as well; should BullMQ not have it, the sweep finds it.
+   */
   #leaveOutbox(): void {
     const ids = this.#scheduled.splice(0);
     this.#redis.zrem(keys.outbox, ...ids).catch((err) => this.#log.debug({ err, jobs: ids }, 'the outbox keeps jobs'));

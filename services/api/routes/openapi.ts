@@ -14,7 +14,11 @@ export function openApi({ config, version }: ApiContext, others: readonly Route[
       },
     },
     async handle(_context, _request, response) {
-      text ??= describe();
+      text ??= describe().catch((thrown: unknown) => {
+        // Or one moment without descriptors would be an error for ever.
+        text = undefined;
+        throw thrown;
+      });
       response.type('application/json').send(await text);
     },
   };

@@ -41,16 +41,16 @@ async function submit(context: Context, file: string, flags: SubmitFlags): Promi
   // Loaded here only: no other command reads YAML.
   const { readPlan } = await import('../plan/read.js');
   const plan = await readPlan(file, overrides(flags));
+  // Before the batch is there: from then on nothing may come between it and the line that names it.
+  const following = flags.follow === true ? await import('../batch/following.js') : null;
   const batch = await client.batches.submit(plan.request, flags.idempotencyKey).catch((thrown: unknown) => {
     // The server may know better: a path outside its roots, a pool that nobody serves.
     throw plan.locate(thrown);
   });
   const json = flags.json === true;
-  if (flags.follow === true) {
-    // Before the line: who reads it may interrupt us at once.
-    const { followBatch } = await import('../batch/following.js');
+  if (following !== null) {
     if (!json) screen.line(`batch ${batch.id}: ${disksOf(batch.disks, plan.request.vms.length)}`);
-    return await followBatch(context, client, batch.id, { json, answered: true });
+    return await following.followBatch(context, client, batch.id, { json, answered: true });
   }
   const words = `batch ${batch.id} is ${batch.state}: ${disksOf(batch.disks, plan.request.vms.length)}`;
   screen.line(json ? JSON.stringify(batch) : words);

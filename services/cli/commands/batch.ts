@@ -77,10 +77,10 @@ function addRetry(batch: Command, context: Context): void {
   addClientFlags(command).action(async (id: string, flags: FollowFlags) => {
     const client = await clientOf(flags, context);
     const json = flags.json === true;
+    const following = flags.follow === true ? await import('../batch/following.js') : null;
     const summary = await client.batches.tell(id, 'retry');
-    if (flags.follow === true) {
-      const { followBatch } = await import('../batch/following.js');
-      return context.exitWith(await followBatch(context, client, id, { json, answered: true }));
+    if (following !== null) {
+      return context.exitWith(await following.followBatch(context, client, id, { json, answered: true }));
     }
     tell(context, flags, summary, ({ state, counts }) => `is ${state}: ${count(counts.queued, 'disk')} wait`);
   });

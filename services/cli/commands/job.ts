@@ -49,10 +49,10 @@ export function addRetry(program: Command, context: Context): void {
   addClientFlags(command).action(async (id: string, flags: FollowFlags) => {
     const client = await clientOf(flags, context);
     const json = flags.json === true;
+    const following = flags.follow === true ? await import('../following.js') : null;
     const job = await client.tell(id, 'retry');
-    if (flags.follow === true) {
-      const { followJob } = await import('../following.js');
-      return context.exitWith(await followJob(context, client, id, { json, answered: true }));
+    if (following !== null) {
+      return context.exitWith(await following.followJob(context, client, id, { json, answered: true }));
     }
     context.screen.line(json ? JSON.stringify(job) : `job ${job.id} is ${job.state}`);
   });

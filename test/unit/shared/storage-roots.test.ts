@@ -1,5 +1,5 @@
 /** The one check that every path passes: what lies within the roots, what only looks so, and what may be there. */
-import { chmod, link, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, link, mkdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { expect } from 'chai';
 import { BLOCKING_LOOK, confinePath, type PathRequest } from '../../../shared/storage-roots.js';
@@ -70,6 +70,18 @@ describe('shared: confinePath', () => {
     const answers = await Promise.all([...wanted, ...wanted].map(ask));
     const expected = [`${root}/image`, `${root}/sub/new`, `${outside}/image`, 'PATH_NOT_FOUND'];
     expect(answers).to.deep.equal([...expected, ...expected]);
+  });
+
+  it('looks anew each time: what was true a moment ago is not remembered', async () => {
+    await mkdir(`${root}/d`);
+    await writeFile(`${root}/d/image`, '12345');
+    expect(await found(`${root}/d/image`, [root])).to.include({ path: `${root}/d/image` });
+    await rename(`${root}/d`, `${root}/e`);
+    await symlink(outside, `${root}/d`);
+    expect(await refusal(`${root}/d/image`, [root])).to.equal('PATH_FORBIDDEN');
+    expect(await refusal(`${root}/new/image`, [root], FILE_TARGET)).to.equal('PATH_NOT_FOUND');
+    await mkdir(`${root}/new`);
+    expect(await found(`${root}/new/image`, [root], FILE_TARGET)).to.include({ kind: null });
   });
 
   it('allows nothing without roots, and says what to set', async () => {

@@ -86,11 +86,11 @@ describe('workers: extents', function () {
     expect(wrong).to.equal(-1);
   });
 
-  it('report a file that was cut while they were listed', async () => {
+  it('report a file that the call says was cut while they were listed', async () => {
     await using dir = await tempDir();
     const path = dir.join('image');
     await makeImage(path, 4 * MiB, [{ start: 2 * MiB, length: 2 * MiB }]);
-    // Between the two seeks of one range, where nothing can be put: the kernel says so.
+    // It happens between the two seeks of one range, where a test can put nothing: what the call says of it is made up.
     const faulty = new FaultyIo().refuse('dataRanges', 'ENXIO');
     expect((await failure(() => extents(path, 4 * MiB, faulty))).code).to.equal('SOURCE_CHANGED');
   });
