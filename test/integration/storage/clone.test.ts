@@ -139,7 +139,8 @@ describe('storage: cloning', function () {
     expect(result.plan?.strategy).to.equal('clone');
     expect(result.resumedBytes).to.be.at.least(GiB);
     expect(result.clonedBytes).to.equal(size - result.resumedBytes);
-    await run('cmp', [image, target]);
+    // Unlike cmp it does not read 10 GiB of holes.
+    await run('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', image, target]);
   });
 });
 
