@@ -24,7 +24,7 @@ export function caseSheet(result: CaseResult): Sheet {
 function row(series: Series, peer: number | undefined, floor: number | undefined): string[] {
   const summary = summarize(series);
   if (summary === null) return [series.name, `left out: ${series.leftOut ?? 'not run'}`, '', '', '', ''];
-  const space = median(series.samples.map(({ allocatedBytes }) => allocatedBytes));
+  const space = median(series.samples.flatMap(({ allocatedBytes }) => allocatedBytes ?? []));
   return [
     series.name,
     seconds(summary.median),

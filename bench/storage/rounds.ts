@@ -115,7 +115,7 @@ async function measureOnce(
     if (contestant.role !== 'peer' || cause instanceof WrongCopy) throw cause;
     const slow = (cause as Error).name === 'TimeoutError' || (cause as Error).name === 'AbortError';
     // Once quick enough, it stays: were it left out for one slow run, that run would do us a favour.
-    if (slow && series.samples.length > 0) series.samples.push({ ms: rules.limitMs, round, allocatedBytes: 0 });
+    if (slow && series.samples.length > 0) series.samples.push({ ms: rules.limitMs, round, allocatedBytes: null });
     else series.leftOut = slow ? `more than ${rules.limitMs / 1000} s` : (cause as Error).message;
   }
 }

@@ -4,8 +4,8 @@ import type { Role } from './contestants.js';
 export interface Sample {
   readonly ms: number;
   readonly round: number;
-  /** What the targets take of their file system after it. */
-  readonly allocatedBytes: number;
+  /** What the targets take of their file system after it; null: it was stopped. */
+  readonly allocatedBytes: number | null;
   readonly details?: unknown;
 }
 

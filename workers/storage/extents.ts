@@ -5,7 +5,7 @@
  */
 import { FerryError } from '../../shared/errors.js';
 import type { NativeIo } from '../native/index.js';
-import { isNativeError, storageError } from './errors.js';
+import { isNativeError, REFUSALS, storageError } from './errors.js';
 import type { NbdAccess } from './handle.js';
 import { ALLOCATION_CONTEXT, blockStatus, ZERO } from './nbd.js';
 
@@ -44,7 +44,7 @@ export function dataExtents(
   } catch (thrown) {
     const code = isNativeError(thrown) ? thrown.code : null;
     // A block device, or a file system that cannot tell: all of it is data.
-    if (code !== null && ['EINVAL', 'EOPNOTSUPP', 'ENOTSUP'].includes(code)) return Float64Array.of(0, size);
+    if (code !== null && REFUSALS.includes(code)) return Float64Array.of(0, size);
     if (code === 'ENXIO') {
       throw new FerryError('SOURCE_CHANGED', `${source.path} changed while its extents were listed`, {
         path: source.path,
